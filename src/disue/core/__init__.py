@@ -1,0 +1,1 @@
+"""Words and doors that every room shares: numpy only, a closed list of modules."""
