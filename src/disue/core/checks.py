@@ -23,17 +23,26 @@ def vector(name: str, value: Array, d: int) -> Vector:
     """`value` if it is a float32 vector of length d, else one sentence that says what it is."""
     if value.dtype != np.float32 or value.shape != (d,):
         raise UserError(
-            f"{name}: expected a vector of {d:,} float32, got {value.dtype} of shape {value.shape}", key=name, found=value.shape
+            f"{name}: expected a vector of {d:,} float32, got {value.dtype} of shape {value.shape}",
+            key=name,
+            found=value.shape,
         )
     return np.ascontiguousarray(value)
 
 
 def matrix(name: str, value: Array, rows: int | None, d: int) -> Matrix:
     """`value` if it is a float32 matrix (rows, d); rows None allows any number."""
-    if value.dtype != np.float32 or value.ndim != 2 or value.shape[1] != d or (rows is not None and value.shape[0] != rows):
+    if (
+        value.dtype != np.float32
+        or value.ndim != 2
+        or value.shape[1] != d
+        or (rows is not None and value.shape[0] != rows)
+    ):
         want = f"({'n' if rows is None else rows}, {d})"
         raise UserError(
-            f"{name}: expected float32 of shape {want}, got {value.dtype} of shape {value.shape}", key=name, found=value.shape
+            f"{name}: expected float32 of shape {want}, got {value.dtype} of shape {value.shape}",
+            key=name,
+            found=value.shape,
         )
     return np.ascontiguousarray(value)
 
@@ -42,7 +51,10 @@ def ids(name: str, value: Array) -> IntVector:
     """`value` as an int64 vector of client ids without repeats."""
     found = np.asarray(value)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
-        raise UserError(f"{name}: expected a vector of integer client ids, got {found.dtype} of shape {found.shape}", key=name)
+        raise UserError(
+            f"{name}: expected a vector of integer client ids, got {found.dtype} of shape {found.shape}",
+            key=name,
+        )
     out = found.astype(np.int64)
     if np.unique(out).size != out.size:
         values, counts = np.unique(out, return_counts=True)
@@ -61,7 +73,9 @@ def positions(wanted: IntVector, among: IntVector, name: str = "ids") -> IntVect
     found = order[at] if among.size else np.zeros(wanted.shape, np.int64)
     missing = (among[found] != wanted) if among.size else np.ones(wanted.shape, bool)
     if missing.any():
-        raise UserError(f"{name}: client {int(wanted[missing][0])} is not among the {among.size} known ids", key=name)
+        raise UserError(
+            f"{name}: client {int(wanted[missing][0])} is not among the {among.size} known ids", key=name
+        )
     return found.astype(np.int64)
 
 

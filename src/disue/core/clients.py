@@ -1,0 +1,166 @@
+"""What a client does: the local part, its phases, and the client's private memory.
+
+A local part says what *one* client does, in flat vectors; it contains no training loop. The engine maps
+it over clients, one by one or stacked. Tensors appear here as types only: this room is numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from disue.core.checks import Array, IntVector, Matrix, Vector
+from disue.core.layout import WHOLE, Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Memory = Mapping[str, Array]  # a client's private store by name; the server never reads it
+
+
+class Clients(Protocol):
+    """The clients' own data, by id: what the engine may touch and the server may not."""
+
+    @property
+    def ids(self) -> IntVector: ...
+    def size(self, client: int) -> int: ...
+    def train(self, client: int) -> tuple[Array, IntVector]:
+        """Inputs (n, *shape), ready for the network, and labels (n,)."""
+        ...
+
+    def label_counts(self, client: int) -> IntVector:
+        """(classes,) of the samples really trained on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """One client's share of the `Orders`."""
+
+    id: int
+    round: int
+    start: Vector  # what it trains from, after its choice where it had one
+    candidates: Matrix  # (c, d) all the vectors it was sent to choose from or to use
+    chosen: int  # row of `candidates` that it preferred (0 where there is one)
+    shares: Array  # (c,) its shares over the candidates (one-hot of `chosen` unless shares were asked for)
+    extras: Mapping[str, Array]
+    size: int
+    labels: IntVector  # (classes,) its label counts
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one client's training needs, besides its data.
+
+    trained   vectors that phases train, by name; "model" is the one that goes up
+    fixed     constants by name: vectors (d,), or small arrays such as log label shares (classes,)
+    """
+
+    trained: Mapping[str, Vector]
+    fixed: Mapping[str, Array] = field(default_factory=dict)
+
+
+class Forward(Protocol):
+    """Runs the network on a batch: (logits, features) under the weights in training, or under `name`."""
+
+    def __call__(self, inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    inputs: Tensor  # (b, *shape)
+    labels: Tensor  # (b,)
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """How a phase steps. Gradient clipping is by the norm of the whole gradient; 0 is off.
+
+    Either `epochs` passes over the data or exactly `steps` steps (where > 0); the last batch may be short.
+    """
+
+    lr: float = 0.05
+    epochs: int = 5
+    steps: int = 0
+    batch: int = 50
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip: float = 0.0
+
+
+class Phase(Protocol):
+    """A stretch of training of one vector: which entries of it move, how, and under which loss."""
+
+    @property
+    def vector(self) -> str: ...  # name in Context.trained
+    @property
+    def trains(self) -> Part: ...  # entries that move; the rest is frozen, statistics included
+    @property
+    def sgd(self) -> Sgd: ...
+    def loss(self, forward: Forward, batch: Batch, context: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of a batch. `context` holds every vector of the Context as tensors."""
+        ...
+
+    def correct(self, gradient: Tensor, weights: Tensor, context: Mapping[str, Tensor]) -> Tensor | None:
+        """A changed gradient (d,), or None to leave it as it is (no arithmetic is done then)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a client hands over at the end of its round."""
+
+    end: Vector
+    extras: Mapping[str, Array] = field(default_factory=dict)  # up, by name; asked for in Report.extras
+    memory: Memory = field(default_factory=dict)  # replaces its private memory
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A local part: what one client does with its start."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...
+    def at(self, round: int) -> Local:
+        """The part as it is in this round (learning-rate decay)."""
+        ...
+
+    def brief(self, epochs: int) -> Local:
+        """The part with that many passes over the data (a survey needs one)."""
+        ...
+
+    def context(self, order: Order, memory: Memory) -> Context: ...
+    def finish(self, ends: Mapping[str, Vector], steps: int, context: Context, order: Order) -> Finished: ...
+
+
+@runtime_checkable
+class SelfTrained(Protocol):
+    """A local part that phases cannot say (an inner loop, second order): it trains by itself, `loop` only."""
+
+    def train(
+        self, network: object, inputs: Tensor, labels: Tensor, context: Context, seed: int
+    ) -> Mapping[str, Vector]: ...
+
+
+class Probe(Protocol):
+    """Something a client computes from its data without training: named arrays that go up."""
+
+    def __call__(self, inputs: Array, labels: IntVector, order: Order) -> Mapping[str, Array]: ...
+
+
+__all__ = [
+    "WHOLE",
+    "Batch",
+    "Clients",
+    "Context",
+    "Finished",
+    "Forward",
+    "Local",
+    "Memory",
+    "Order",
+    "Phase",
+    "Probe",
+    "SelfTrained",
+    "Sgd",
+]

@@ -1,0 +1,193 @@
+"""Who belongs together: a map from client ids to group numbers with the groups' lineage.
+
+Never made from positions: every constructor takes client ids, and a split must account for exactly the
+members of its parent. (Positions of a sub-matrix stored as ids are the best known fault of public
+clustered federated code.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from disue.core.checks import IntVector
+from disue.core.checks import ids as check_ids
+from disue.core.errors import UserError
+
+UNKNOWN = -1  # the group of a client that was never placed
+
+
+def _ints(values: Iterable[int] = ()) -> IntVector:
+    return np.array(list(values), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Group numbers are names too: never re-used, and what a new group inherits comes from its parent.
+
+    ids      (n,) client ids, ascending
+    of       (n,) the group of each
+    numbers  (g,) the groups that exist, ascending; a group may be empty (it keeps its model)
+    parents  (g,) the group each was born from, -1 for none
+    """
+
+    ids: IntVector = field(default_factory=_ints)
+    of: IntVector = field(default_factory=_ints)
+    numbers: IntVector = field(default_factory=_ints)
+    parents: IntVector = field(default_factory=_ints)
+    born: int = 0  # the next fresh number
+
+    @staticmethod
+    def make(mapping: Mapping[int, int], numbers: Iterable[int] | None = None) -> Groups:
+        """From id → group. `numbers` adds groups that have no member yet."""
+        ids = check_ids("groups", _ints(sorted(mapping)))
+        of = _ints(mapping[int(i)] for i in ids)
+        known = np.unique(np.concatenate([of, _ints(numbers or ())]))
+        if known.size and known[0] < 0:
+            raise UserError(f"groups: group numbers are ≥ 0, got {known[0]}", key="groups")
+        return Groups(ids, of, known, np.full(known.size, -1, np.int64), int(known.max(initial=-1)) + 1)
+
+    @staticmethod
+    def one(ids: IntVector) -> Groups:
+        """All in group 0."""
+        return Groups.make({int(i): 0 for i in ids}, numbers=[0])
+
+    @staticmethod
+    def alone(ids: IntVector) -> Groups:
+        """Every client its own group, numbered in the order of ids."""
+        return Groups.make({int(i): g for g, i in enumerate(sorted(ids.tolist()))})
+
+    @staticmethod
+    def empty(k: int) -> Groups:
+        """`k` groups without members."""
+        return Groups.make({}, numbers=range(k))
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def at(self, ids: IntVector) -> IntVector:
+        """The group of each id, `UNKNOWN` (-1) for a client that was never placed."""
+        if not self.ids.size:
+            return np.full(ids.shape, UNKNOWN, np.int64)
+        at = np.minimum(np.searchsorted(self.ids, ids), self.ids.size - 1)
+        return np.where(self.ids[at] == ids, self.of[at], UNKNOWN)
+
+    def members(self, number: int) -> IntVector:
+        """The ids in a group, ascending."""
+        return self.ids[self.of == number]
+
+    def sizes(self) -> IntVector:
+        """(g,) members of each group, in the order of `numbers`."""
+        return _ints(int((self.of == g).sum()) for g in self.numbers)
+
+    def rows(self, numbers: IntVector) -> IntVector:
+        """The rows of `numbers` in arrays that follow `self.numbers`, -1 where there is no such group."""
+        if not self.numbers.size:
+            return np.full(numbers.shape, -1, np.int64)
+        at = np.minimum(np.searchsorted(self.numbers, numbers), self.numbers.size - 1)
+        return np.where(self.numbers[at] == numbers, at, -1)
+
+    def among(self, ids: IntVector) -> Groups:
+        """The same groups, with only those of their members that are in `ids`."""
+        keep = np.isin(self.ids, ids)
+        return Groups(self.ids[keep], self.of[keep], self.numbers, self.parents, self.born)
+
+    def present(self) -> IntVector:
+        """The numbers of groups with at least one member."""
+        return np.unique(self.of)
+
+    def as_dict(self) -> dict[int, int]:
+        return dict(zip(self.ids.tolist(), self.of.tolist(), strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Groups)
+            and np.array_equal(self.ids, other.ids)
+            and np.array_equal(self.of, other.of)
+            and np.array_equal(self.numbers, other.numbers)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.ids.tobytes(), self.of.tobytes(), self.numbers.tobytes()))
+
+    # -- changing (always a new value) ---------------------------------------------------------------
+
+    def assign(self, mapping: Mapping[int, int]) -> Groups:
+        """Moves the clients named in `mapping` into groups that exist; all others stay."""
+        strange = sorted(set(mapping.values()) - set(self.numbers.tolist()))
+        if strange:
+            raise UserError(
+                f"groups: there is no group {strange[0]}; groups are {self.numbers.tolist()}", key="groups"
+            )
+        merged = {**self.as_dict(), **{int(i): int(g) for i, g in mapping.items()}}
+        ids = _ints(sorted(merged))
+        return Groups(ids, _ints(merged[int(i)] for i in ids), self.numbers, self.parents, self.born)
+
+    def split(self, number: int, parts: Sequence[IntVector]) -> Groups:
+        """Replaces a group by one child per part; refused unless the parts are exactly its members."""
+        given = np.concatenate([np.asarray(part, np.int64) for part in parts]) if parts else _ints()
+        if np.unique(given).size != given.size or set(given.tolist()) != set(self.members(number).tolist()):
+            raise UserError(
+                f"groups: the parts of a split must be exactly the members of group {number} "
+                f"({self.members(number).tolist()}), got {[np.asarray(p).tolist() for p in parts]}",
+                key="groups",
+            )
+        fresh = range(self.born, self.born + len(parts))
+        mapping = self.as_dict()
+        for child, part in zip(fresh, parts, strict=True):
+            mapping.update({int(i): child for i in part})
+        keep = self.numbers != number
+        ids = _ints(sorted(mapping))
+        return Groups(
+            ids,
+            _ints(mapping[int(i)] for i in ids),
+            np.concatenate([self.numbers[keep], _ints(fresh)]),
+            np.concatenate([self.parents[keep], np.full(len(parts), number, np.int64)]),
+            self.born + len(parts),
+        )
+
+    def match(self, found: Sequence[IntVector]) -> Groups:
+        """Takes groups made anew on some clients (`found`: their ids) and gives them the standing names.
+
+        Each new group takes the number of the standing group with which it shares most members (one to one,
+        largest total overlap, ties to the smallest number and smallest first id); without any overlap it
+        gets a fresh number, its parent being the group that most of its members came from. Clients that are
+        not in `found` stay; groups left without a member live on.
+        """
+        parts = sorted(
+            (np.sort(np.asarray(part, np.int64)) for part in found if len(part)), key=lambda p: int(p[0])
+        )
+        overlap = np.zeros((len(parts), self.numbers.size))
+        for row, part in enumerate(parts):
+            before = self.at(part)
+            for column, number in enumerate(self.numbers):
+                overlap[row, column] = float((before == number).sum())
+        taken: dict[int, int] = {}
+        if overlap.size:
+            # the tiny slope breaks ties towards the smallest number and the smallest first id
+            g = overlap.shape[1] + 1
+            slope = np.arange(overlap.size).reshape(overlap.shape) / (
+                2.0 * g * overlap.size * max(overlap.shape)
+            )
+            for row, column in zip(*linear_sum_assignment(overlap - slope, maximize=True), strict=True):
+                if overlap[row, column] > 0:
+                    taken[int(row)] = int(self.numbers[column])
+        mapping, born, extra = self.as_dict(), self.born, []
+        for row, part in enumerate(parts):
+            if row not in taken:
+                known = self.at(part)[self.at(part) != UNKNOWN]
+                parent = int(np.bincount(known).argmax()) if known.size else -1
+                taken[row] = born
+                extra.append((born, parent))
+                born += 1
+            mapping.update({int(i): taken[row] for i in part})
+        ids = _ints(sorted(mapping))
+        return Groups(
+            ids,
+            _ints(mapping[int(i)] for i in ids),
+            np.concatenate([self.numbers, _ints(n for n, _ in extra)]),
+            np.concatenate([self.parents, _ints(p for _, p in extra)]),
+            born,
+        )

@@ -1,0 +1,201 @@
+"""A method made of five parts, each an answer to one question, named in the order of a round.
+
+start      what does each client start from?
+local      what does a client do with its start?
+grouping   who belongs together?
+aggregate  how do the members' updates become the group's model?
+expert     what do all groups know together?
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from disue.core.checks import IntVector, Matrix, Vector
+from disue.core.clients import Local
+from disue.core.groups import UNKNOWN, Groups
+from disue.core.method import (
+    Aggregate,
+    Assigned,
+    Expert,
+    Grouping,
+    Info,
+    Making,
+    Served,
+    Start,
+    Told,
+    View,
+    inherit,
+)
+from disue.core.orders import Orders, Report, Sight, origin_of
+from disue.core.uploads import Uploads
+from disue.core.world import World
+
+G = TypeVar("G")
+A = TypeVar("A")
+E = TypeVar("E")
+
+SURVEY = "survey"
+
+
+@dataclass(frozen=True, eq=False)
+class State(Generic[G, A, E]):
+    """What the next round needs. Rows of `models` follow `groups.numbers`."""
+
+    round: int
+    groups: Groups
+    models: Matrix
+    average: Vector
+    expert: Vector | None
+    grouping: G
+    aggregate: A
+    experts: E
+
+    def view(self) -> View:
+        return View(self.round, self.groups, self.models, self.average, self.expert)
+
+
+@dataclass(frozen=True)
+class Composed(Generic[G, A, E]):
+    """Five parts together are a method; see `disue.parts` for the answers that are shipped."""
+
+    start: Start
+    local: Local
+    grouping: Grouping[G]
+    aggregate: Aggregate[A]
+    expert: Expert[E]
+
+    @property
+    def sight(self) -> frozenset[Sight]:
+        return self.start.sight | self.grouping.sight | self.aggregate.sight | self.expert.sight
+
+    @property
+    def report(self) -> Report:
+        return Report(
+            sight=self.sight,
+            parts=self.grouping.parts,
+            weights=self.aggregate.weights,
+            choice=self.start.choice,
+        )
+
+    def init(self, world: World, start: Vector) -> Told[State[G, A, E]]:
+        first: Assigned[G] = self.grouping.init(world)
+        models = np.repeat(start[None, :], max(first.groups.numbers.size, 0), axis=0)
+        fresh = getattr(self.start, "fresh", False)  # k-model methods start their groups apart
+        for row in range(1, models.shape[0]) if fresh else ():
+            models[row] = world.fresh(row - 1)
+        state = State(
+            0,
+            first.groups,
+            models,
+            start,
+            start if self.expert.serves else None,
+            first.memory,
+            self.aggregate.init(world, start, first.groups),
+            self.expert.init(world, start),
+        )
+        return Told(state, first.info, self._survey(world, state))
+
+    def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
+        """One epoch of the clients that the grouping wants to see, from the vector that all share."""
+        ids = self.grouping.survey(world, state.round)
+        if ids is None:
+            return None
+        start = state.average if state.expert is None else state.expert
+        return Orders(
+            round=state.round,
+            ids=ids,
+            starts=start[None, :],
+            which=np.zeros((ids.size, 1), np.int64),
+            origin=start,
+            local=self.local.at(state.round).brief(1),
+            report=Report(sight=self.grouping.sight, parts=self.grouping.parts),
+            stream=SURVEY,
+        )
+
+    def ask(self, world: World, state: State[G, A, E], cohort: IntVector) -> Orders:
+        chosen = self.start.choose(world, state.view(), cohort)
+        return Orders(
+            round=state.round,
+            ids=cohort,
+            starts=chosen.starts,
+            which=chosen.which,
+            into=chosen.into,
+            own=chosen.own,
+            origin=origin_of(chosen.starts),
+            local=self.local.at(state.round),
+            report=self.report,
+        )
+
+    def tell(
+        self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads
+    ) -> Told[State[G, A, E]]:
+        survey = orders.stream == SURVEY
+        if not uploads.ids.size:
+            after = state if survey else replace(state, round=state.round + 1)
+            return Told(after, Info(notes=(f"round {state.round}: nobody answered, nothing changed",)))
+        assigned = self.grouping.assign(world, state.groups, state.grouping, orders, uploads, survey=survey)
+        groups = assigned.groups
+        if survey:
+            models = inherit(state.models, state.groups, groups, state.average)
+            return Told(replace(state, groups=groups, models=models, grouping=assigned.memory), assigned.info)
+        common = self.start.common(state.view()) and orders.origin is not None
+        merged = self.aggregate.merge(
+            world, state.aggregate, state.view(), groups, orders, uploads, common=common
+        )
+        making = Making(
+            state.round,
+            orders.origin if common else None,
+            state.view(),
+            groups.among(uploads.ids),
+            merged.models,
+            merged.average,
+            uploads,
+        )
+        made = self.expert.make(world, state.experts, making)
+        after = State(
+            state.round + 1,
+            groups,
+            merged.models,
+            merged.average,
+            made.expert,
+            assigned.memory,
+            merged.memory,
+            made.memory,
+        )
+        again = self._survey(world, after) if after.round < world.rounds else None
+        return Told(after, assigned.info + merged.info + made.info, again)
+
+    def serve(self, world: World, state: State[G, A, E], ids: IntVector) -> Served:
+        """Rows: the groups' models, then the average, then the expert where there is one."""
+        chosen = self.start.choose(world, state.view(), ids)
+        base = state.models.shape[0]
+        extra = [state.average] + ([] if state.expert is None else [state.expert])
+        known = np.concatenate([state.models, np.stack(extra)])
+        numbers = state.groups.at(ids)
+        group = np.where(numbers == UNKNOWN, base, state.groups.rows(numbers))
+        group = np.where(group < 0, base, group)
+        # A client with several candidates receives them all; what it uses is its own group's.
+        if chosen.which.shape[1] > 1 and chosen.into is None:
+            return Served(known, group, group)
+        into = chosen.which if chosen.into is None else chosen.into
+        column = np.zeros(ids.size, np.int64)
+        if into.shape[1] > 1:
+            column = np.clip(state.groups.rows(numbers), 0, into.shape[1] - 1)
+        received = into[np.arange(ids.size), column]
+        rows, inverse = np.unique(received, return_inverse=True)
+        models = np.concatenate([known, chosen.starts[rows]])
+        return Served(
+            models,
+            known.shape[0] + inverse.reshape(-1).astype(np.int64),
+            group,
+            expert=base + 1 if state.expert is not None else None,
+            average=base if state.expert is not None else None,
+            scale=self.expert.scale(state.experts) if state.expert is not None else 1.0,
+        )
+
+    def standing(self, state: State[G, A, E]) -> Groups:
+        return state.groups
