@@ -1,0 +1,1 @@
+"""Answers to the five slots that two or more methods use."""
