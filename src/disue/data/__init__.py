@@ -1,0 +1,11 @@
+"""Data sets, partitions and federations. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from disue.data.dataset import Dataset
+from disue.data.federation import Federation
+from disue.data.kinds import KINDS, make
+from disue.data.partition import Partition, Statistics, Transform
+from disue.data.sources import NAMES, load
+
+__all__ = ["KINDS", "NAMES", "Dataset", "Federation", "Partition", "Statistics", "Transform", "load", "make"]

@@ -1,0 +1,259 @@
+"""Who has which training rows: a partition as index arrays, its hash, its statistics and its file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from disue.core.checks import Array, IntMatrix, IntVector, digest, frozen, positions
+from disue.core.errors import UserError
+
+Parameter: TypeAlias = int | float | str | bool | None
+VERSION = 1
+_MARK = "disue-partition"
+
+
+class Transform(NamedTuple):
+    """What planted heterogeneity does to a client's data: quarter turns of images, new names for labels."""
+
+    turns: int = 0
+    labels: tuple[int, ...] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is changed."""
+        return self.turns == 0 and self.labels is None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How hard a partition is. Shares are in [0, 1], all else counts; `moved`, `redrawn`, `dropped` tell of repair."""
+
+    clients: int
+    mean_top_share: float
+    mean_classes: float
+    one_class_clients: int
+    smallest: int
+    median: float
+    largest: int
+    left_out: int
+    moved: int = 0
+    redrawn: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Training rows by client: client ids[j] owns `lengths[j]` entries of `indices`, one client after the other.
+
+    ids, lengths: (clients,) int64; indices: (Σ lengths,) int64 rows of the training set.
+    samples: training rows of the data set; data: digest of its labels, so that a file is not used with another set.
+    truth: (clients,) planted group, or None; turns: (clients,) quarter turns, or None;
+    label_maps: (clients, classes), the new label of each label, or None.
+    """
+
+    ids: IntVector
+    lengths: IntVector
+    indices: IntVector
+    kind: str
+    parameters: Mapping[str, Parameter]
+    samples: int
+    data: str
+    stats: Statistics
+    truth: IntVector | None = None
+    turns: IntVector | None = None
+    label_maps: IntMatrix | None = None
+    _starts: IntVector = field(init=False, repr=False)
+    _place: dict[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+        object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_place", {int(i): j for j, i in enumerate(self.ids)})
+        self._check()
+
+    def _check(self) -> None:
+        clients = len(self.ids)
+        if clients == 0:
+            raise UserError("partition: no client has any samples", key="partition")
+        if len(self._place) != clients or len(self.lengths) != clients:
+            raise UserError(f"partition: {clients} ids, of them {len(self._place)} different, and {len(self.lengths)} lengths")
+        if (self.lengths < 1).any():
+            raise UserError(f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition")
+        if int(self._starts[-1]) != len(self.indices):
+            raise UserError(f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}")
+        outside = self.indices[(self.indices < 0) | (self.indices >= self.samples)]
+        if outside.size:
+            raise UserError(f"partition: row {int(outside[0])} is outside the {self.samples:,} training samples", key="rows")
+        if not self.parameters.get("copies") and np.unique(self.indices).size != self.indices.size:
+            values, counts = np.unique(self.indices, return_counts=True)
+            raise UserError(f"partition: row {int(values[counts > 1][0])} is dealt {int(counts.max())} times", key="rows")
+        for name in ("truth", "turns", "label_maps"):
+            value: Array | None = getattr(self, name)
+            if value is not None and (len(value) != clients or value.dtype != np.int64):
+                raise UserError(f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name)
+        maps = self.label_maps
+        if maps is not None and (maps.ndim != 2 or (np.sort(maps, 1) != np.arange(maps.shape[1])).any()):
+            raise UserError("partition: label_maps holds a row that is no permutation of the labels", key="label_maps")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the int64 indices followed by the int64 lengths (little endian), in hexadecimal."""
+        raw = self.indices.astype("<i8").tobytes() + self.lengths.astype("<i8").tobytes()
+        return hashlib.sha256(raw).hexdigest()
+
+    def place(self, client: int) -> int:
+        """The row of client `client` in this partition's arrays; an unknown id is a `UserError`."""
+        at = self._place.get(int(client))
+        return int(positions(np.array([client], np.int64), self.ids, "client")[0]) if at is None else at
+
+    def rows(self, client: int) -> IntVector:
+        """The training rows of one client, read-only."""
+        at = self.place(client)
+        return frozen(self.indices[self._starts[at] : self._starts[at + 1]])
+
+    def counts(self, labels: IntVector) -> IntMatrix:
+        """Samples by client and label as they lie in the files (label maps not applied), (clients, classes)."""
+        return count_table(self.lengths, labels[self.indices], int(labels.max()) + 1)
+
+    def transform(self, client: int) -> Transform:
+        """What is done to this client's data."""
+        at = self.place(client)
+        turns = 0 if self.turns is None else int(self.turns[at]) % 4
+        names = None if self.label_maps is None else tuple(self.label_maps[at].tolist())
+        return Transform(turns, None if names == tuple(range(len(names or ()))) else names)
+
+    def fits(self, labels: IntVector) -> None:
+        """Refuses a partition that was made for other training labels."""
+        if len(labels) != self.samples or digest(labels) != self.data:
+            raise UserError(
+                f"partition: made for {self.samples:,} training samples with other labels than these {len(labels):,}; make it again",
+                key="partition",
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a .npz without pickled objects; the file appears whole or not at all."""
+        header = {
+            "format": _MARK,
+            "version": VERSION,
+            "kind": self.kind,
+            "parameters": dict(self.parameters),
+            "samples": self.samples,
+            "data": self.data,
+            "stats": asdict(self.stats),
+            "hash": self.hash,
+            "check": digest(*_present(self)),
+        }
+        arrays = {name: value for name in _ARRAYS if (value := getattr(self, name)) is not None}
+        arrays["header"] = np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8)
+        target = Path(path)
+        part = target.with_name(target.name + ".part")
+        with part.open("wb") as handle:
+            np.savez_compressed(handle, **arrays)
+        os.replace(part, target)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Partition:
+        """Reads a file written by `save`; foreign, damaged or newer files are a `UserError`."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name]) for name in file.files}
+            header = json.loads(arrays.pop("header").tobytes())
+            if header["format"] != _MARK:
+                raise ValueError("no partition")
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}", key="partition", found=str(path)) from error
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{path} is no partition file, or it is damaged", key="partition", found=str(path)) from error
+        if header.get("version") != VERSION:
+            raise UserError(
+                f"{path} is a partition file of version {header.get('version')}; this release reads version {VERSION}",
+                key="version",
+                found=header.get("version"),
+            )
+        try:
+            out = cls(
+                kind=str(header["kind"]),
+                parameters=dict(header["parameters"]),
+                samples=int(header["samples"]),
+                data=str(header["data"]),
+                stats=Statistics(**header["stats"]),
+                **{name: arrays[name] for name in _ARRAYS if name in arrays},
+            )
+        except UserError as error:
+            raise UserError(f"{path}: {error}", key=error.key, found=error.found) from error
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(f"{path} is no partition file, or it is damaged", key="partition", found=str(path)) from error
+        if out.hash != header["hash"] or digest(*_present(out)) != header["check"]:
+            raise UserError(f"{path}: its contents do not give the hash that stands in it", key="hash", found=str(path))
+        return out
+
+
+_ARRAYS = ("ids", "lengths", "indices", "truth", "turns", "label_maps")
+
+
+def _present(partition: Partition) -> list[Array]:
+    return [value for name in _ARRAYS if (value := getattr(partition, name)) is not None]
+
+
+def count_table(lengths: IntVector, labels: IntVector, classes: int) -> IntMatrix:
+    """(clients, classes) int64 from the labels of the dealt rows, one client after the other."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return np.bincount(owner * classes + labels, minlength=len(lengths) * classes).reshape(-1, classes).astype(np.int64)
+
+
+def assemble(
+    labels: IntVector,
+    rows: Sequence[IntVector],
+    kind: str,
+    parameters: Mapping[str, Parameter],
+    *,
+    ids: IntVector | None = None,
+    truth: IntVector | None = None,
+    turns: IntVector | None = None,
+    label_maps: IntMatrix | None = None,
+    moved: int = 0,
+    redrawn: int = 0,
+    dropped: int = 0,
+) -> Partition:
+    """The partition in which client j has `rows[j]` (sorted here), with its statistics. ids default to 0, 1, …"""
+    lengths = np.array([len(r) for r in rows], np.int64)
+    indices = np.concatenate([np.sort(r) for r in rows]).astype(np.int64) if rows else np.zeros(0, np.int64)
+    table = count_table(lengths, labels[indices], int(labels.max()) + 1)
+    held = np.maximum(lengths, 1)
+    present = (table > 0).sum(1)
+    stats = Statistics(
+        clients=len(rows),
+        mean_top_share=float((table.max(1, initial=0) / held).mean()) if len(rows) else 0.0,
+        mean_classes=float(present.mean()) if len(rows) else 0.0,
+        one_class_clients=int((present == 1).sum()),
+        smallest=int(lengths.min(initial=len(labels))),
+        median=float(np.median(lengths)) if len(rows) else 0.0,
+        largest=int(lengths.max(initial=0)),
+        left_out=int(len(labels) - np.unique(indices).size),
+        moved=moved,
+        redrawn=redrawn,
+        dropped=dropped,
+    )
+    return Partition(
+        ids=np.arange(len(rows), dtype=np.int64) if ids is None else ids.astype(np.int64),
+        lengths=lengths,
+        indices=indices,
+        kind=kind,
+        parameters=dict(parameters),
+        samples=len(labels),
+        data=digest(labels),
+        stats=stats,
+        truth=truth,
+        turns=turns,
+        label_maps=label_maps,
+    )
