@@ -1,0 +1,41 @@
+"""What do all groups know together? The answers that are shipped, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from disue.core.errors import unknown
+from disue.core.method import Expert
+from disue.parts.expert.average import AverageExpert
+from disue.parts.expert.none import NoExpert
+
+Constructor: TypeAlias = Callable[..., Expert[Any]]
+
+FAMILIES: Mapping[str, str] = {
+    "moments": "disue.parts.expert.moments:MomentsDistil",
+    "generator": "disue.parts.expert.generator:GeneratorDistil",
+}
+
+
+def family(name: str) -> Constructor:
+    """The class of a family; its module is imported only now."""
+    if name not in FAMILIES:
+        raise unknown("expert.family", name, FAMILIES)
+    module, _, kind = FAMILIES[name].partition(":")
+    found: Constructor = getattr(importlib.import_module(module), kind)
+    return found
+
+
+_family = family  # `Distil` has an argument of that name
+
+
+def Distil(family: str = "moments", **args: object) -> Expert[Any]:
+    """The distilled expert of a family; further arguments are those of the family's class."""
+    return _family(family)(**args)
+
+
+KINDS: Mapping[str, Constructor] = {"none": NoExpert, "average": AverageExpert, "distil": Distil}
+
+__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Distil", "NoExpert", "family"]
