@@ -76,7 +76,9 @@ class Dataset:
             set_(self, "labels", tuple(str(c) for c in range(self.classes)))
         if len(self.labels) != self.classes:
             raise UserError(
-                f"{self.name}: {len(self.labels)} label names for {self.classes} classes", key="labels", found=len(self.labels)
+                f"{self.name}: {len(self.labels)} label names for {self.classes} classes",
+                key="labels",
+                found=len(self.labels),
             )
         if self.kind != "text" and (self.mean is None or self.std is None):
             mean, std = constants(self.x_train, self.kind)
@@ -128,18 +130,29 @@ def constants(x: Array, kind: Kind) -> tuple[Float64, Float64]:
     channels = x.shape[1]
     if _bytes(x, kind):
         levels = np.arange(256) / 255
-        table = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(channels)]).astype(np.float64)
+        table = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(channels)]).astype(
+            np.float64
+        )
         count = table.sum(1)
         mean = table @ levels / count
         var = (table * (levels[None] - mean[:, None]) ** 2).sum(1) / count
     else:
         axes = (0, *range(2, x.ndim))
         count = np.float64(x.size / channels)
-        mean = sum((x[i : i + _CHUNK].sum(axes, dtype=np.float64) for i in range(0, len(x), _CHUNK)), np.zeros(channels)) / count
+        mean = (
+            sum(
+                (x[i : i + _CHUNK].sum(axes, dtype=np.float64) for i in range(0, len(x), _CHUNK)),
+                np.zeros(channels),
+            )
+            / count
+        )
         middle = mean.reshape((1, -1) + (1,) * (x.ndim - 2))
         var = (
             sum(
-                (((x[i : i + _CHUNK].astype(np.float64) - middle) ** 2).sum(axes) for i in range(0, len(x), _CHUNK)),
+                (
+                    ((x[i : i + _CHUNK].astype(np.float64) - middle) ** 2).sum(axes)
+                    for i in range(0, len(x), _CHUNK)
+                ),
                 np.zeros(channels),
             )
             / count
@@ -165,7 +178,9 @@ def _check_inputs(data: Dataset, name: str, x: object) -> None:
     if not x.size:
         raise UserError(f"{where} holds no samples (shape {x.shape})", key=name, found=x.shape)
     if data.kind == "text" and (x.dtype.kind not in "iu" or x.min() < 0):
-        raise UserError(f"{where}: text is integers from 0 up, got {x.dtype} from {x.min()}", key=name, found=str(x.dtype))
+        raise UserError(
+            f"{where}: text is integers from 0 up, got {x.dtype} from {x.min()}", key=name, found=str(x.dtype)
+        )
     if x.dtype.kind != "f":
         return
     for start in range(0, len(x), _CHUNK):
@@ -180,10 +195,14 @@ def _check_inputs(data: Dataset, name: str, x: object) -> None:
 def _integers(data: Dataset, name: str, values: object, rows: int) -> IntVector:
     where = f"{data.name}: {name}"
     if not isinstance(values, np.ndarray):
-        raise UserError(f"{where} is missing: expected {rows:,} integers, got {type(values).__name__}", key=name)
+        raise UserError(
+            f"{where} is missing: expected {rows:,} integers, got {type(values).__name__}", key=name
+        )
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UserError(
-            f"{where}: expected a vector of integers, got {values.dtype} of shape {values.shape}", key=name, found=str(values.dtype)
+            f"{where}: expected integers (n,), got {values.dtype} {values.shape}",
+            key=name,
+            found=str(values.dtype),
         )
     if len(values) != rows:
         raise UserError(f"{where} has {len(values):,} entries, x_{name.rsplit('_', 1)[1]} has {rows:,} rows",
@@ -197,7 +216,9 @@ def _labels(data: Dataset, name: str, values: object, rows: int) -> IntVector:
     if bad.size:
         some = _some(bad.tolist())
         why = "labels of the training set are" if name == "y_test" else "labels must be"
-        raise UserError(f"{data.name}: {name} has label {some}; {why} 0 … {data.classes - 1}", key=name, found=bad.tolist())
+        raise UserError(
+            f"{data.name}: {name} has label {some}; {why} 0 … {data.classes - 1}", key=name, found=bad.tolist()
+        )
     return out
 
 

@@ -21,14 +21,20 @@ Rng: TypeAlias = np.random.Generator
 def check_alpha(alpha: float) -> float:
     """alpha, if it is a finite number above 0."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not (0 < alpha < math.inf):
-        raise UserError(f"partition.alpha must be a number > 0, got {alpha!r}", key="partition.alpha", found=alpha)
+        raise UserError(
+            f"partition.alpha must be a number > 0, got {alpha!r}", key="partition.alpha", found=alpha
+        )
     return float(alpha)
 
 
 def check_count(name: str, value: int, smallest: int = 1) -> int:
     """value, if it is a whole number of at least `smallest`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
-        raise UserError(f"partition.{name} must be a whole number ≥ {smallest}, got {value!r}", key=f"partition.{name}", found=value)
+        raise UserError(
+            f"partition.{name} must be a whole number ≥ {smallest}, got {value!r}",
+            key=f"partition.{name}",
+            found=value,
+        )
     return int(value)
 
 
@@ -38,7 +44,9 @@ def check_clients(clients: int, samples: int, each: int = 1, what: str = "sample
     if clients * each > samples:
         need = f" of {each}" if each > 1 else ""
         raise UserError(
-            f"partition.clients: {clients:,} clients{need} are more than the {samples:,} {what}", key="partition.clients", found=clients
+            f"partition.clients: {clients:,} clients{need} are more than the {samples:,} {what}",
+            key="partition.clients",
+            found=clients,
         )
     return int(clients)
 
@@ -90,28 +98,31 @@ def fill(rng: Rng, priors: Float64, sizes: IntVector, supply: IntVector, alpha: 
     return counts, redrawn
 
 
-def fill_interleaved(rng: Rng, priors: Float64, sizes: IntVector, supply: IntVector, alpha: float) -> tuple[IntMatrix, int]:
+def fill_interleaved(
+    rng: Rng, priors: Float64, sizes: IntVector, supply: IntVector, alpha: float
+) -> tuple[IntMatrix, int]:
     """As `fill`, but one sample at a time for a client drawn among those not yet full (FedDyn's order).
 
-    A class that is used up is left out and the prior renormalised, instead of drawn again for ever.
+    FedDyn draws the class again until it meets one that is not used up, without bound. Here the prior is
+    renormalised over what is left, and is uniform over it once less than 1e-12 of the prior remains.
     """
-    left = supply.copy()
-    need = sizes.copy()
-    open_clients = np.flatnonzero(need > 0).tolist()
+    del alpha  # no fresh priors
+    left, need, priors = supply.copy(), sizes.copy(), priors.copy()
+    unfilled = np.flatnonzero(need > 0).tolist()
     total = int(need.sum())
     counts = np.zeros(priors.shape, np.int64)
-    priors = priors.copy()
     sums = np.cumsum(priors, 1)
     which, where = rng.random(total), rng.random(total)
-    redrawn = 0
+    changed = 0
     for u, v in zip(which.tolist(), where.tolist(), strict=True):
-        slot = int(u * len(open_clients))
-        j = open_clients[slot]
-        if not sums[j, -1] > 0:
-            priors[j] = _fresh(rng, alpha, left)
+        slot = int(u * len(unfilled))
+        j = unfilled[slot]
+        if sums[j, -1] < 1e-12:
+            priors[j] = (left > 0) / (left > 0).sum()
             sums[j] = np.cumsum(priors[j])
-            redrawn += 1
-        c = min(int(np.searchsorted(sums[j], v * sums[j, -1], side="right")), int(np.flatnonzero(priors[j])[-1]))
+            changed += 1
+        last = int(np.flatnonzero(priors[j])[-1])
+        c = min(int(np.searchsorted(sums[j], v * sums[j, -1], side="right")), last)
         counts[j, c] += 1
         left[c] -= 1
         need[j] -= 1
@@ -119,9 +130,9 @@ def fill_interleaved(rng: Rng, priors: Float64, sizes: IntVector, supply: IntVec
             priors[:, c] = 0.0
             sums = np.cumsum(priors, 1)
         if need[j] == 0:
-            open_clients[slot] = open_clients[-1]
-            open_clients.pop()
-    return counts, redrawn
+            unfilled[slot] = unfilled[-1]
+            unfilled.pop()
+    return counts, changed
 
 
 def deal(rng: Rng, labels: IntVector, counts: IntMatrix, among: IntVector | None = None) -> list[IntVector]:
@@ -164,7 +175,12 @@ def dirichlet_rows(
 
 
 def dirichlet(
-    data: Dataset, rng: Rng, *, clients: int = 100, alpha: float = 0.1, repair: Literal["redraw", "interleave"] = "redraw"
+    data: Dataset,
+    rng: Rng,
+    *,
+    clients: int = 100,
+    alpha: float = 0.1,
+    repair: Literal["redraw", "interleave"] = "redraw",
 ) -> Partition:
     """Equal sizes; each client draws its class shares from Dir(α · 1). Both margins are exact.
 
@@ -185,7 +201,10 @@ def iid(data: Dataset, rng: Rng, *, clients: int = 100) -> Partition:
 
 
 def shards(data: Dataset, rng: Rng, *, clients: int = 100, shards: int = 2) -> Partition:
-    """Rows sorted by label are cut into clients · shards equal shards, dealt at random; the last few are left out."""
+    """Rows sorted by label are cut into clients · shards equal shards, dealt at random.
+
+    The last few rows, fewer than clients · shards, are left out.
+    """
     check_count("shards", shards)
     check_clients(clients, len(data.y_train), shards, "samples")
     mixed = rng.permutation(len(data.y_train))
@@ -202,7 +221,7 @@ def natural(data: Dataset, rng: Rng, *, min_size: int = 1) -> Partition:
     check_count("min_size", min_size)
     if data.client_train is None:
         raise UserError(
-            f'partition.kind = "natural": {data.name} has no client ids; use another kind or arrays with client_train',
+            f'partition.kind = "natural": {data.name} has no client ids (client_train); use another kind',
             key="partition.kind",
             found=data.name,
         )
@@ -210,11 +229,13 @@ def natural(data: Dataset, rng: Rng, *, min_size: int = 1) -> Partition:
     kept = ids[sizes >= min_size]
     if not kept.size:
         raise UserError(
-            f"partition.min_size: no client of {data.name} has {min_size} samples, the largest has {sizes.max()}",
+            f"partition.min_size: no client of {data.name} has {min_size} samples (largest: {sizes.max()})",
             key="partition.min_size",
             found=min_size,
         )
     order = np.argsort(data.client_train, kind="stable")
     pieces = dict(zip(ids.tolist(), np.split(order, np.cumsum(sizes))[:-1], strict=True))
     rows = [pieces[i] for i in kept.tolist()]
-    return assemble(data.y_train, rows, "natural", {"min_size": min_size}, ids=kept, dropped=int(ids.size - kept.size))
+    return assemble(
+        data.y_train, rows, "natural", {"min_size": min_size}, ids=kept, dropped=int(ids.size - kept.size)
+    )

@@ -52,13 +52,17 @@ class Federation:
             if self.local_test in ("split", "both"):
                 if rows.size < 2:
                     raise UserError(
-                        f'client {client} has one sample: local_test = "{self.local_test}" needs two, one to test on',
+                        f'client {client} has one sample: local_test = "{self.local_test}" needs two',
                         key="evaluate.local_test",
                         found=client,
                     )
-                rows, held[client] = _divide(rows, self.dataset.y_train, SPLIT_SHARE, self.streams("split", client), 1)
+                rows, held[client] = _divide(
+                    rows, self.dataset.y_train, SPLIT_SHARE, self.streams("split", client), 1
+                )
             if self.validation:
-                rows, kept[client] = _divide(rows, self.dataset.y_train, VALIDATION_SHARE, self.streams("validation", client), 0)
+                rows, kept[client] = _divide(
+                    rows, self.dataset.y_train, VALIDATION_SHARE, self.streams("validation", client), 0
+                )
             train[client] = rows
         set_ = object.__setattr__
         set_(self, "_train", train)
@@ -71,24 +75,31 @@ class Federation:
         shape = self.dataset.shape
         if turns is not None and (turns % 4).any() and (self.dataset.kind != "image" or shape[1] != shape[2]):
             raise UserError(
-                f"partition: rotation needs square images, {self.dataset.name} is {self.dataset.kind} of shape {shape}",
+                f"partition: rotation needs square images, not {self.dataset.kind} of shape {shape}",
                 key="partition.kind",
                 found=shape,
             )
         if maps is not None and maps.shape[1] != self.dataset.classes:
-            raise UserError(f"partition: label_maps are for {maps.shape[1]} classes, {self.dataset.name} has {self.dataset.classes}")
+            raise UserError(
+                f"partition: label_maps are for {maps.shape[1]} classes, not {self.dataset.classes}"
+            )
 
     def _own_tests(self) -> dict[int, IntVector]:
         owners = self.dataset.client_test
         if owners is None or self.partition.kind != "natural":
             why = "has no client_test" if owners is None else f"is partitioned by {self.partition.kind}"
             raise UserError(
-                f'local_test = "natural": {self.dataset.name} {why}; use "proportional" or "split"', key="evaluate.local_test"
+                f'local_test = "natural": {self.dataset.name} {why}; use "proportional" or "split"',
+                key="evaluate.local_test",
             )
         out = {client: np.flatnonzero(owners == client) for client in self.ids.tolist()}
         empty = next((client for client, rows in out.items() if not rows.size), None)
         if empty is not None:
-            raise UserError(f'client {empty} has no test samples of its own: use local_test = "split"', key="evaluate.local_test", found=empty)
+            raise UserError(
+                f'client {empty} has no test samples of its own: use local_test = "split"',
+                key="evaluate.local_test",
+                found=empty,
+            )
         return out
 
     @property
@@ -126,7 +137,10 @@ class Federation:
     def held(self, client: int) -> Pair:
         """The client's own held-out test data (local_test "split" or "both")."""
         if not self._held:
-            raise UserError(f'local_test = "{self.local_test}" holds no client data out; use "split" or "both"', key="evaluate.local_test")
+            raise UserError(
+                f'local_test = "{self.local_test}" holds no client data out; use "split" or "both"',
+                key="evaluate.local_test",
+            )
         return self._pair(self._of(self._held, client), self.transform_key(client))
 
     def validation_of(self, client: int) -> Pair:
@@ -138,7 +152,9 @@ class Federation:
     def natural_test(self, client: int) -> Pair:
         """The data set's own test samples of this client (local_test "natural")."""
         if not self._natural:
-            raise UserError(f'local_test = "{self.local_test}" has no natural test data', key="evaluate.local_test")
+            raise UserError(
+                f'local_test = "{self.local_test}" has no natural test data', key="evaluate.local_test"
+            )
         return self._pair(self._of(self._natural, client), self.transform_key(client), test=True)
 
     def transform_key(self, client: int) -> Transform:
@@ -157,7 +173,9 @@ class Federation:
         if on != "validation":
             raise unknown("evaluate.on", str(on), ("test", "validation"))
         if not self.validation:
-            raise UserError('no validation data is kept: build the federation with validation = true', key="evaluate.on")
+            raise UserError(
+                "no validation data is kept: build the federation with validation = true", key="evaluate.on"
+            )
         return self._pair(np.unique(np.concatenate(list(self._validation.values()))), key)
 
     def truth(self, client: int) -> int | None:
@@ -187,7 +205,7 @@ def _relabel(y: IntVector, key: Transform) -> IntVector:
 def _divide(
     rows: IntVector, labels: IntVector, share: float, rng: np.random.Generator, least: int
 ) -> tuple[IntVector, IntVector]:
-    """(kept, held): `held` is a share of the rows, by label as evenly as whole samples allow; one row stays kept."""
+    """(kept, held): `held` is a stratified share of the rows; at least one row stays kept."""
     held = stratified(labels[rows], share, rng, least)
     return rows[~held], rows[held]
 
@@ -195,7 +213,7 @@ def _divide(
 def stratified(labels: IntVector, share: float, rng: np.random.Generator, least: int = 0) -> Mask:
     """(n,) bool: round(share · n) rows, at least `least` and at most n − 1, spread over the labels.
 
-    Each label gives ⌊share · its count⌋; what is missing goes one each to the largest remainders, ties at random.
+    Each label gives ⌊share · its count⌋; what is missing goes one each to the largest remainders, ties drawn.
     """
     n = len(labels)
     total = min(max(int(np.floor(share * n + 0.5)), least), n - 1)

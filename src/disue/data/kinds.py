@@ -10,12 +10,19 @@ from disue.core.streams import Streams
 from disue.data.dataset import Dataset
 from disue.data.draws import dirichlet, iid, natural, shards
 from disue.data.partition import Partition
+from disue.data.repairs import class_dirichlet
+from disue.data.scenarios import cluster_dirichlet, disjoint_labels, permuted_labels, rotated
 
 KINDS: dict[str, Callable[..., Partition]] = {
     "dirichlet": dirichlet,
+    "class-dirichlet": class_dirichlet,
     "iid": iid,
     "shards": shards,
     "natural": natural,
+    "rotated": rotated,
+    "permuted-labels": permuted_labels,
+    "disjoint-labels": disjoint_labels,
+    "cluster-dirichlet": cluster_dirichlet,
 }
 
 
@@ -40,6 +47,8 @@ def make(
     for name in given:
         if name not in known:
             if name == "clients":
-                raise UserError(f'partition.clients: kind "{kind}" takes the clients from the data', key="partition.clients")
+                raise UserError(
+                    f'partition.clients: kind "{kind}" takes the clients from the data', key="partition.clients"
+                )
             raise unknown(f"partition ({kind})", name, known)
     return KINDS[kind](data, streams("partition"), **given)

@@ -16,6 +16,7 @@ import numpy as np
 
 from disue.core.checks import Array, IntMatrix, IntVector, digest, frozen, positions
 from disue.core.errors import UserError
+from disue.data.statistics import Statistics, count_table, measure
 
 Parameter: TypeAlias = int | float | str | bool | None
 VERSION = 1
@@ -34,29 +35,12 @@ class Transform(NamedTuple):
         return self.turns == 0 and self.labels is None
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """How hard a partition is. Shares are in [0, 1], all else counts; `moved`, `redrawn`, `dropped` tell of repair."""
-
-    clients: int
-    mean_top_share: float
-    mean_classes: float
-    one_class_clients: int
-    smallest: int
-    median: float
-    largest: int
-    left_out: int
-    moved: int = 0
-    redrawn: int = 0
-    dropped: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Training rows by client: client ids[j] owns `lengths[j]` entries of `indices`, one client after the other.
+    """Training rows by client: ids[j] owns `lengths[j]` entries of `indices`, one client after the other.
 
     ids, lengths: (clients,) int64; indices: (Σ lengths,) int64 rows of the training set.
-    samples: training rows of the data set; data: digest of its labels, so that a file is not used with another set.
+    samples: training rows of the data set; data: digest of its labels, against use with another set.
     truth: (clients,) planted group, or None; turns: (clients,) quarter turns, or None;
     label_maps: (clients, classes), the new label of each label, or None.
     """
@@ -86,24 +70,38 @@ class Partition:
         if clients == 0:
             raise UserError("partition: no client has any samples", key="partition")
         if len(self._place) != clients or len(self.lengths) != clients:
-            raise UserError(f"partition: {clients} ids, of them {len(self._place)} different, and {len(self.lengths)} lengths")
+            raise UserError(
+                f"partition: {clients} ids ({len(self._place)} different) with {len(self.lengths)} lengths"
+            )
         if (self.lengths < 1).any():
-            raise UserError(f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition")
+            raise UserError(
+                f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition"
+            )
         if int(self._starts[-1]) != len(self.indices):
-            raise UserError(f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}")
+            raise UserError(
+                f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}"
+            )
         outside = self.indices[(self.indices < 0) | (self.indices >= self.samples)]
         if outside.size:
-            raise UserError(f"partition: row {int(outside[0])} is outside the {self.samples:,} training samples", key="rows")
+            raise UserError(
+                f"partition: row {int(outside[0])} is outside the {self.samples:,} training samples", key="rows"
+            )
         if not self.parameters.get("copies") and np.unique(self.indices).size != self.indices.size:
             values, counts = np.unique(self.indices, return_counts=True)
-            raise UserError(f"partition: row {int(values[counts > 1][0])} is dealt {int(counts.max())} times", key="rows")
+            raise UserError(
+                f"partition: row {int(values[counts > 1][0])} is dealt {int(counts.max())} times", key="rows"
+            )
         for name in ("truth", "turns", "label_maps"):
             value: Array | None = getattr(self, name)
             if value is not None and (len(value) != clients or value.dtype != np.int64):
-                raise UserError(f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name)
+                raise UserError(
+                    f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name
+                )
         maps = self.label_maps
         if maps is not None and (maps.ndim != 2 or (np.sort(maps, 1) != np.arange(maps.shape[1])).any()):
-            raise UserError("partition: label_maps holds a row that is no permutation of the labels", key="label_maps")
+            raise UserError(
+                "partition: label_maps holds a row that is no permutation of the labels", key="label_maps"
+            )
 
     @property
     def hash(self) -> str:
@@ -136,7 +134,8 @@ class Partition:
         """Refuses a partition that was made for other training labels."""
         if len(labels) != self.samples or digest(labels) != self.data:
             raise UserError(
-                f"partition: made for {self.samples:,} training samples with other labels than these {len(labels):,}; make it again",
+                f"partition: made for {self.samples:,} training samples with other labels than these "
+                f"{len(labels):,}; make it again",
                 key="partition",
             )
 
@@ -171,12 +170,24 @@ class Partition:
             if header["format"] != _MARK:
                 raise ValueError("no partition")
         except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror or error}", key="partition", found=str(path)) from error
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path} is no partition file, or it is damaged", key="partition", found=str(path)) from error
+            raise UserError(
+                f"{path} cannot be read: {error.strerror or error}", key="partition", found=str(path)
+            ) from error
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise UserError(
+                f"{path} is no partition file, or it is damaged", key="partition", found=str(path)
+            ) from error
         if header.get("version") != VERSION:
             raise UserError(
-                f"{path} is a partition file of version {header.get('version')}; this release reads version {VERSION}",
+                f"{path} is a partition file of version {header.get('version')}; this release reads {VERSION}",
                 key="version",
                 found=header.get("version"),
             )
@@ -192,9 +203,13 @@ class Partition:
         except UserError as error:
             raise UserError(f"{path}: {error}", key=error.key, found=error.found) from error
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f"{path} is no partition file, or it is damaged", key="partition", found=str(path)) from error
+            raise UserError(
+                f"{path} is no partition file, or it is damaged", key="partition", found=str(path)
+            ) from error
         if out.hash != header["hash"] or digest(*_present(out)) != header["check"]:
-            raise UserError(f"{path}: its contents do not give the hash that stands in it", key="hash", found=str(path))
+            raise UserError(
+                f"{path}: its contents do not give the hash that stands in it", key="hash", found=str(path)
+            )
         return out
 
 
@@ -203,12 +218,6 @@ _ARRAYS = ("ids", "lengths", "indices", "truth", "turns", "label_maps")
 
 def _present(partition: Partition) -> list[Array]:
     return [value for name in _ARRAYS if (value := getattr(partition, name)) is not None]
-
-
-def count_table(lengths: IntVector, labels: IntVector, classes: int) -> IntMatrix:
-    """(clients, classes) int64 from the labels of the dealt rows, one client after the other."""
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    return np.bincount(owner * classes + labels, minlength=len(lengths) * classes).reshape(-1, classes).astype(np.int64)
 
 
 def assemble(
@@ -225,25 +234,9 @@ def assemble(
     redrawn: int = 0,
     dropped: int = 0,
 ) -> Partition:
-    """The partition in which client j has `rows[j]` (sorted here), with its statistics. ids default to 0, 1, …"""
+    """The partition in which client j has `rows[j]` (sorted here). ids default to 0, 1, …"""
     lengths = np.array([len(r) for r in rows], np.int64)
     indices = np.concatenate([np.sort(r) for r in rows]).astype(np.int64) if rows else np.zeros(0, np.int64)
-    table = count_table(lengths, labels[indices], int(labels.max()) + 1)
-    held = np.maximum(lengths, 1)
-    present = (table > 0).sum(1)
-    stats = Statistics(
-        clients=len(rows),
-        mean_top_share=float((table.max(1, initial=0) / held).mean()) if len(rows) else 0.0,
-        mean_classes=float(present.mean()) if len(rows) else 0.0,
-        one_class_clients=int((present == 1).sum()),
-        smallest=int(lengths.min(initial=len(labels))),
-        median=float(np.median(lengths)) if len(rows) else 0.0,
-        largest=int(lengths.max(initial=0)),
-        left_out=int(len(labels) - np.unique(indices).size),
-        moved=moved,
-        redrawn=redrawn,
-        dropped=dropped,
-    )
     return Partition(
         ids=np.arange(len(rows), dtype=np.int64) if ids is None else ids.astype(np.int64),
         lengths=lengths,
@@ -252,7 +245,7 @@ def assemble(
         parameters=dict(parameters),
         samples=len(labels),
         data=digest(labels),
-        stats=stats,
+        stats=measure(labels, lengths, indices, moved, redrawn, dropped),
         truth=truth,
         turns=turns,
         label_maps=label_maps,

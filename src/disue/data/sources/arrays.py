@@ -30,7 +30,9 @@ def read(path: Path, name: str | None = None) -> Dataset:
     missing = [key for key in NEEDED if key not in found]
     if missing:
         raise UserError(
-            f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(sorted(found)) or 'nothing'}", key=missing[0], found=sorted(found)
+            f"{path.name} lacks {', '.join(missing)}; it holds {', '.join(sorted(found)) or 'nothing'}",
+            key=missing[0],
+            found=sorted(found),
         )
     if ("client_train" in found) != ("client_test" in found) and "client_test" in found:
         raise UserError(f"{path.name} has client_test without client_train", key="client_train")
@@ -57,7 +59,7 @@ def read(path: Path, name: str | None = None) -> Dataset:
     never = np.setdiff1d(data.y_test, data.y_train)
     if not known and never.size:
         raise UserError(
-            f"{path.name}: y_test has label {', '.join(map(str, never[:5].tolist()))}, which no training sample has",
+            f"{path.name}: y_test has label {', '.join(map(str, never[:5].tolist()))}, not in y_train",
             key="y_test",
             found=never.tolist(),
         )
@@ -78,7 +80,7 @@ def guess_kind(x: Array, stem: str, said: Array | None = None) -> Kind:
     if x.ndim == 2:
         return "text" if x.dtype.kind in "iu" and "text" in stem.lower() else "vector"
     raise UserError(
-        f"x_train: expected (n, channels, height, width), (n, channels, time) or (n, features), got shape {x.shape}",
+        f"x_train: expected (n, channels, height, width), (n, channels, time) or (n, features), got {x.shape}",
         key="x_train",
         found=x.shape,
     )
@@ -108,6 +110,8 @@ def _entry(path: Path, file: np.lib.npyio.NpzFile, key: str) -> Array:
     except ValueError as error:
         if "pickle" in str(error) or "Object" in str(error):
             raise UserError(
-                f"{path.name}: {key} is an array of Python objects; only plain numbers are read", key=key, found="object"
+                f"{path.name}: {key} is an array of Python objects; only plain numbers are read",
+                key=key,
+                found="object",
             ) from error
         raise

@@ -33,25 +33,38 @@ FACTS: dict[str, Facts] = {
         "image",
         10,
         tuple("0123456789"),
-        "Y. Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, NIPS workshop 2011; "
-        "non-commercial use only",
+        "Y. Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, "
+        "NIPS workshop 2011; non-commercial use only",
     ),
     "fashion_mnist": Facts(
         "image",
         10,
-        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        (
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
         "H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, arXiv 1708.07747, 2017",
     ),
     "har": Facts(
         "sequence",
         6,
         ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"),
-        "D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, ESANN 2013",
+        "D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, "
+        "ESANN 2013",
     ),
     "shakespeare": Facts(
         "text",
         80,
         tuple(ALPHABET),
-        "W. Shakespeare, public domain; the task after S. Caldas et al., LEAF: A Benchmark for Federated Settings, 2018",
+        "W. Shakespeare, public domain; the task after S. Caldas et al., LEAF: A Benchmark for Federated "
+        "Settings, 2018",
     ),
 }

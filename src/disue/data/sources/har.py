@@ -57,7 +57,7 @@ def read(paths: list[Path]) -> Dataset:
         variant="official",
         files=hashes(paths),
         citation=known.citation,
-        note=f"both official parts merged, 80/20 in time order within each subject, {left} overlapping windows left out",
+        note=f"official parts merged, 80/20 in time order per subject, {left} overlapping windows left out",
     )
 
 

@@ -1,4 +1,4 @@
-"""Which name is read by what, and in which order places are searched: official files, then the prepared .npz."""
+"""Which name is read by what, and where it is looked for: official files, then the prepared .npz."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "cifar10": Source(cifar.find10, cifar.read10, "cifar-10-batches-py/ with data_batch_1 … 5, test_batch and batches.meta"),
+    "cifar10": Source(
+        cifar.find10, cifar.read10, "cifar-10-batches-py/ with data_batch_1 … 5, test_batch and batches.meta"
+    ),
     "cifar100": Source(cifar.find100, cifar.read100, "cifar-100-python/ with train, test and meta"),
     "svhn": Source(svhn.find, svhn.read, "svhn/ with train_32x32.mat and test_32x32.mat"),
     "fashion_mnist": Source(idx.find, idx.read, "FashionMNIST/raw/ with the four *-ubyte files, also .gz"),
     "har": Source(har.find, har.read, '"UCI HAR Dataset"/ with train and test'),
     "shakespeare": Source(
-        shakespeare.find, shakespeare.read, "leaf_shakespeare/ with train/*.json and test/*.json, or shakespeare/tinyshakespeare.txt"
+        shakespeare.find,
+        shakespeare.read,
+        "leaf_shakespeare/ with train/*.json and test/*.json, or shakespeare/tinyshakespeare.txt",
     ),
 }
 NAMES: tuple[str, ...] = ("digits", *SOURCES)
@@ -86,7 +90,7 @@ def _from_path(name: str | None, path: Path) -> Dataset:
     readable_folder(path)
     if name is None:
         raise UserError(
-            f"data.path: {path} is a folder; give an .npz, or say with data.name which format it holds ({', '.join(SOURCES)})",
+            f"data.path: {path} is a folder: give an .npz, or in data.name what it holds: {', '.join(SOURCES)}",
             key="data.path",
             found=str(path),
         )
@@ -94,5 +98,7 @@ def _from_path(name: str | None, path: Path) -> Dataset:
         return digits.load()
     found = SOURCES[name].find(path, False)
     if found is None:
-        raise UserError(f"data.path: {path} does not hold {SOURCES[name].wanted}", key="data.path", found=str(path))
+        raise UserError(
+            f"data.path: {path} does not hold {SOURCES[name].wanted}", key="data.path", found=str(path)
+        )
     return SOURCES[name].read(found)

@@ -46,7 +46,11 @@ def read(paths: list[Path]) -> Dataset:
         roles = windows(plays(_text(paths[0])))
     else:
         train, test = (_leaf([p for p in paths if p.parent.name == split]) for split in ("train", "test"))
-        roles = {name: (train[name], test.get(name, _none())) for name in train if _characters(train[name]) >= SHORTEST_ROLE}
+        roles = {
+            name: (train[name], test.get(name, _none()))
+            for name in train
+            if _characters(train[name]) >= SHORTEST_ROLE
+        }
     names = sorted(name for name, (train_, _) in roles.items() if len(train_[1]))
     if not names:
         raise broken(paths[0], f"no role of at least {SHORTEST_ROLE} characters")
@@ -70,7 +74,9 @@ def read(paths: list[Path]) -> Dataset:
         variant="official",
         files=hashes(paths),
         citation=known.citation,
-        note="from the plain text of some plays, windows every 10 characters" if len(paths) == 1 else "LEAF's JSON",
+        note="from the plain text of some plays, windows every 10 characters"
+        if len(paths) == 1
+        else "LEAF's JSON",
     )
 
 
@@ -80,7 +86,7 @@ def encode(text: str) -> Array:
 
 
 def plays(text: str) -> dict[str, str]:
-    """role → all its lines. A speech is a block whose first line is "NAME:", blocks are parted by an empty line.
+    """role → all its lines. A speech is a block with first line "NAME:"; empty lines part the blocks.
 
     Kept are names in capitals with at least `PLAIN_ROLE` characters; generic roles ("First Citizen") are not
     in capitals and mix plays.
@@ -139,7 +145,11 @@ def _leaf(paths: list[Path]) -> dict[str, Samples]:
             for name, data in users.items():
                 x, y = list(data["x"]), list(data["y"])
                 if len(x) != len(y) or any(len(s) != WINDOW for s in x) or any(len(s) != 1 for s in y):
-                    raise UserError(f"{path}: the samples of {name} are not {WINDOW} characters and one", key="path", found=name)
+                    raise UserError(
+                        f"{path}: the samples of {name} are not {WINDOW} characters and one",
+                        key="path",
+                        found=name,
+                    )
                 codes = encode("".join(a + b for a, b in zip(x, y, strict=True))).reshape(-1, WINDOW + 1)
                 codes = codes[(codes >= 0).all(1)]
                 more = codes[:, :WINDOW].astype(np.uint8), codes[:, WINDOW].astype(np.int64)

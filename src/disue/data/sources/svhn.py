@@ -53,6 +53,15 @@ def _mat(path: Path) -> tuple[Array, IntVector]:
         raise unreadable(path, error) from error
     except Exception as error:  # scipy raises many kinds on damaged files
         raise broken(path, "not a .mat file with X and y") from error
-    if x.dtype != np.uint8 or x.ndim != 4 or x.shape[:3] != (32, 32, 3) or x.shape[3] != y.size or y.dtype.kind not in "iuf":
-        raise broken(path, f"X is {x.dtype} {x.shape} and y {y.dtype} ({y.size},), expected uint8 (32, 32, 3, n) and n labels")
+    if (
+        x.dtype != np.uint8
+        or x.ndim != 4
+        or x.shape[:3] != (32, 32, 3)
+        or x.shape[3] != y.size
+        or y.dtype.kind not in "iuf"
+    ):
+        raise broken(
+            path,
+            f"X is {x.dtype} {x.shape} and y {y.dtype} ({y.size},), expected uint8 (32, 32, 3, n) and n labels",
+        )
     return np.ascontiguousarray(x.transpose(3, 2, 0, 1)), y.astype(np.int64) % 10
