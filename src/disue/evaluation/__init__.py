@@ -1,0 +1,22 @@
+"""Scores of what a method serves: pure functions of models, data and label shares; numpy only."""
+
+from disue.evaluation.accuracy import Scored, score
+from disue.evaluation.evaluate import Evaluation, Teachers, TestBed, evaluate
+from disue.evaluation.groups import by_group, recovery
+from disue.evaluation.newcomers import newcomers
+from disue.evaluation.totals import evaluations, last, rounds_to
+
+__all__ = [
+    "Evaluation",
+    "Scored",
+    "Teachers",
+    "TestBed",
+    "by_group",
+    "evaluate",
+    "evaluations",
+    "last",
+    "newcomers",
+    "recovery",
+    "rounds_to",
+    "score",
+]

@@ -1,0 +1,112 @@
+"""What has to be scored: distinct models, who is tested on which, and the door to the test data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+
+from disue.core.checks import Array, Float64, IntMatrix, IntVector, Matrix, Vector
+from disue.core.method import Served
+from disue.evaluation.local import shares_of
+
+K = TypeVar("K")
+On: TypeAlias = Literal["test", "validation"]
+Pair: TypeAlias = tuple[Array, IntVector]
+
+
+class TestBed(Protocol[K]):
+    """The test data of clients; `disue.data.Federation` is one. K is a hashable name of an input transform."""
+
+    @property
+    def classes(self) -> int: ...
+    @property
+    def local_test(self) -> str:
+        """ "proportional", "split", "both", "natural" or "global"."""
+        ...
+
+    def transform_key(self, client: int) -> K: ...
+    def pool(self, key: K, *, on: On) -> Pair:
+        """Inputs (n, …) and labels (n,) of the global test or validation set as such clients see it."""
+        ...
+
+    def label_counts(self, client: int) -> IntVector: ...
+    def held(self, client: int) -> Pair: ...
+    def natural_test(self, client: int) -> Pair: ...
+    def validation_of(self, client: int) -> Pair: ...
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One model per client under a name: `group`, `expert`, `average` or `served`; rows of Plan.models."""
+
+    name: str
+    rows: IntVector
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All that both kinds of test share.
+
+    models  the distinct models by row              ids     (n,) the clients
+    views   who is tested on which model            counts  (n, classes) training labels; shares: of each row
+    own     positions in `ids` → a client's own end model
+    """
+
+    models: Mapping[int, Vector]
+    ids: IntVector
+    views: tuple[View, ...]
+    counts: IntMatrix
+    shares: Float64
+    own: Mapping[int, Vector]
+
+    def columns(self) -> dict[str, Float64]:
+        """Empty columns (n,) for all that a local test gives."""
+        names = [f"{view.name}{word}" for view in self.views for word in ("_local", "_prior_local")]
+        names += ["majority_local", *(["own_local"] if self.own else [])]
+        return {name: np.full(self.ids.size, np.nan) for name in names}
+
+
+def distinct(models: Matrix, used: Iterable[int]) -> dict[int, int]:
+    """Row → the first row with the same bytes, for the rows in use."""
+    first: dict[bytes, int] = {}
+    return {
+        row: first.setdefault(hashlib.sha256(np.ascontiguousarray(models[row]).tobytes()).digest(), row)
+        for row in sorted(set(used))
+    }
+
+
+def plan_of(
+    served: Served, ids: IntVector, clients: TestBed[K], own: Mapping[int, Vector]
+) -> tuple[Plan, dict[int, int]]:
+    """The plan of an evaluation, and the map of rows in use to distinct rows."""
+    single = [row for row in (served.expert, served.average) if row is not None]
+    group = [] if served.group is None else served.group.tolist()
+    same = distinct(served.models, [*served.receives.tolist(), *group, *single])
+
+    def rows(of: IntVector) -> IntVector:
+        return np.array([same[row] for row in of.tolist()], np.int64)
+
+    views: list[View] = []
+    if served.group is not None:
+        views.append(View("group", rows(served.group)))
+    if served.expert is not None:
+        views.append(View("expert", rows(np.full(ids.size, served.expert, np.int64)), served.scale))
+    if served.average is not None:
+        views.append(View("average", rows(np.full(ids.size, served.average, np.int64))))
+    if not views:
+        views.append(View("served", rows(served.receives)))
+    counts = _counts(ids, clients)
+    place = {client: at for at, client in enumerate(ids.tolist())}
+    mine = {place[client]: vector for client, vector in sorted(own.items()) if client in place}
+    models = {row: served.models[row] for row in sorted(set(same.values()))}
+    return Plan(models, ids, tuple(views), counts, shares_of(counts), mine), same
+
+
+def _counts(ids: IntVector, clients: TestBed[K]) -> IntMatrix:
+    rows = [clients.label_counts(i) for i in ids.tolist()]
+    return np.array(rows, np.int64).reshape(ids.size, clients.classes)

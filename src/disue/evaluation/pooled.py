@@ -1,0 +1,122 @@
+"""Tests on one pool that all clients share: global accuracy, and exact local accuracy from its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from disue.core.checks import Array, Float64, IntVector, Matrix, Vector
+from disue.core.streams import Streams
+from disue.core.world import Network
+from disue.evaluation.accuracy import Scored, outputs, score, softmax
+from disue.evaluation.local import majority, proportional, with_prior
+from disue.evaluation.plan import On, Pair, Plan, TestBed
+
+K = TypeVar("K")
+MANY = 100  # models, above which those of a single client are scored on a drawn subset
+
+
+@dataclass(frozen=True, eq=False)
+class Teachers:
+    """The ensemble that an expert is distilled from: models (g, d), weights (g, classes) by class."""
+
+    models: Matrix
+    weights: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Accuracy of each row asked for, of the teachers, and columns (n,) of local accuracy."""
+
+    of_row: dict[int, float]
+    teachers: float | None
+    columns: dict[str, Float64]
+
+
+def pooled(
+    network: Network,
+    plan: Plan,
+    clients: TestBed[K],
+    wanted: Iterable[int],
+    teachers: Teachers | None,
+    *,
+    local: bool,
+    on: On,
+    streams: Streams,
+    draw: int,
+) -> Pooled:
+    """One pass per distinct model and transform; `wanted` are the rows whose global accuracy is asked for.
+
+    Where clients see inputs or labels transformed (planted groups), the global set is the pool under every
+    client's transform: the mean over clients. A client's end model is scored on a fixed drawn subset of the
+    pool of `draw` samples (0: all), and so is, where there are more than `MANY` models, a model of one client.
+    """
+    columns = plan.columns() if local else {}
+    of_row = dict.fromkeys(sorted(set(wanted)), 0.0)
+    taught, n, many = 0.0, max(plan.ids.size, 1), len(plan.models) > MANY
+    for key, members in _by_key(plan, clients):
+        x, y = clients.pool(key, on=on)
+        shares = plan.shares
+        if clients.local_test == "global":
+            shares = np.repeat(np.bincount(y, minlength=clients.classes)[None, :] / max(y.size, 1), n, axis=0)
+        if teachers is not None:
+            right = mixture(network, teachers, x).argmax(1) == y
+            taught += 100.0 * float(right.mean()) * members.size / n
+        for row, vector in plan.models.items():
+            users = [(view, members[view.rows[members] == row]) for view in plan.views] if local else []
+            owners = np.unique(np.concatenate([who for _, who in users])) if users else members[:0]
+            if row not in of_row and not owners.size:
+                continue
+            single = many and row not in of_row and owners.size == 1
+            at = _drawn(y, shares[owners[0]], draw, streams, int(plan.ids[owners[0]])) if single else None
+            scored = _score(network, vector, (x, y), at, clients.classes)
+            if row in of_row:
+                of_row[row] += scored.accuracy * members.size / n
+            for view, who in users:
+                if who.size:
+                    columns[f"{view.name}_local"][who] = proportional(scored, shares[who])
+                    columns[f"{view.name}_prior_local"][who] = with_prior(
+                        scored, shares[who], plan.shares[who], view.scale
+                    )
+        for who, vector in plan.own.items() if local else ():
+            if who in members:
+                at = _drawn(y, shares[who], draw, streams, int(plan.ids[who]))
+                scored = _score(network, vector, (x, y), at, clients.classes)
+                columns["own_local"][who] = proportional(scored, shares[who : who + 1])[0]
+        if local:
+            columns["majority_local"][members] = majority(plan.counts[members], shares[members])
+    return Pooled(of_row, taught if teachers is not None else None, columns)
+
+
+def mixture(network: Network, teachers: Teachers, x: Array) -> Float64:
+    """(n, classes) p(c | x) = Σ_g weight_{g,c} p_g(c | x), renormalised over c."""
+    out = np.zeros((len(x), teachers.weights.shape[1]))
+    for vector, weight in zip(teachers.models, teachers.weights, strict=True):
+        out += weight[None, :] * softmax(outputs(network, vector, x))
+    return np.asarray(out / np.maximum(out.sum(1, keepdims=True), 1e-300), np.float64)
+
+
+def _by_key(plan: Plan, clients: TestBed[K]) -> list[tuple[K, IntVector]]:
+    found: dict[K, list[int]] = {}
+    for at, client in enumerate(plan.ids.tolist()):
+        found.setdefault(clients.transform_key(client), []).append(at)
+    return [(key, np.array(members, np.int64)) for key, members in found.items()]
+
+
+def _score(network: Network, vector: Vector, pool: Pair, at: IntVector | None, classes: int) -> Scored:
+    x, y = pool
+    return score(network, vector, x if at is None else x[at], y if at is None else y[at], classes)
+
+
+def _drawn(y: IntVector, shares: Float64, draw: int, streams: Streams, client: int) -> IntVector:
+    """Rows of the pool for one client's test: of each class its share of `draw`, at least one."""
+    rng = streams("evaluate-own", client)
+    out: list[IntVector] = []
+    for c in np.flatnonzero(shares > 0):
+        rows = np.flatnonzero(y == c)
+        most = min(rows.size, int(np.ceil(shares[c] * draw))) if draw else rows.size
+        out.append(np.sort(rng.permutation(rows)[:most]))
+    return np.concatenate(out).astype(np.int64) if out else np.zeros(0, np.int64)
