@@ -8,12 +8,12 @@ clustered federated code.)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from disue.core.checks import IntVector
+from disue.core.checks import IntMatrix, IntVector, Mask
 from disue.core.checks import ids as check_ids
 from disue.core.errors import UserError
 
@@ -32,6 +32,7 @@ class Groups:
     of       (n,) the group of each
     numbers  (g,) the groups that exist, ascending; a group may be empty (it keeps its model)
     parents  (g,) the group each was born from, -1 for none
+    gone     (r, 2) number and parent of groups that are no more, so that no line of descent is cut
     """
 
     ids: IntVector = field(default_factory=_ints)
@@ -39,13 +40,14 @@ class Groups:
     numbers: IntVector = field(default_factory=_ints)
     parents: IntVector = field(default_factory=_ints)
     born: int = 0  # the next fresh number
+    gone: IntMatrix = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     @staticmethod
     def make(mapping: Mapping[int, int], numbers: Iterable[int] | None = None) -> Groups:
         """From id → group. `numbers` adds groups that have no member yet."""
         ids = check_ids("groups", _ints(sorted(mapping)))
         of = _ints(mapping[int(i)] for i in ids)
-        known = np.unique(np.concatenate([of, _ints(numbers or ())]))
+        known = np.unique(np.concatenate([of, _ints(() if numbers is None else numbers)]))
         if known.size and known[0] < 0:
             raise UserError(f"groups: group numbers are ≥ 0, got {known[0]}", key="groups")
         return Groups(ids, of, known, np.full(known.size, -1, np.int64), int(known.max(initial=-1)) + 1)
@@ -72,11 +74,12 @@ class Groups:
         if not self.ids.size:
             return np.full(ids.shape, UNKNOWN, np.int64)
         at = np.minimum(np.searchsorted(self.ids, ids), self.ids.size - 1)
-        return np.where(self.ids[at] == ids, self.of[at], UNKNOWN)
+        return np.asarray(np.where(self.ids[at] == ids, self.of[at], UNKNOWN), np.int64)
 
     def members(self, number: int) -> IntVector:
         """The ids in a group, ascending."""
-        return self.ids[self.of == number]
+        out: IntVector = self.ids[self.of == number]
+        return out
 
     def sizes(self) -> IntVector:
         """(g,) members of each group, in the order of `numbers`."""
@@ -87,12 +90,12 @@ class Groups:
         if not self.numbers.size:
             return np.full(numbers.shape, -1, np.int64)
         at = np.minimum(np.searchsorted(self.numbers, numbers), self.numbers.size - 1)
-        return np.where(self.numbers[at] == numbers, at, -1)
+        return np.asarray(np.where(self.numbers[at] == numbers, at, -1), np.int64)
 
     def among(self, ids: IntVector) -> Groups:
         """The same groups, with only those of their members that are in `ids`."""
         keep = np.isin(self.ids, ids)
-        return Groups(self.ids[keep], self.of[keep], self.numbers, self.parents, self.born)
+        return replace(self, ids=self.ids[keep], of=self.of[keep])
 
     def present(self) -> IntVector:
         """The numbers of groups with at least one member."""
@@ -123,10 +126,14 @@ class Groups:
             )
         merged = {**self.as_dict(), **{int(i): int(g) for i, g in mapping.items()}}
         ids = _ints(sorted(merged))
-        return Groups(ids, _ints(merged[int(i)] for i in ids), self.numbers, self.parents, self.born)
+        return replace(self, ids=ids, of=_ints(merged[int(i)] for i in ids))
 
     def split(self, number: int, parts: Sequence[IntVector]) -> Groups:
         """Replaces a group by one child per part; refused unless the parts are exactly its members."""
+        if number not in self.numbers:
+            raise UserError(
+                f"groups: there is no group {number}; groups are {self.numbers.tolist()}", key="groups"
+            )
         given = np.concatenate([np.asarray(part, np.int64) for part in parts]) if parts else _ints()
         if np.unique(given).size != given.size or set(given.tolist()) != set(self.members(number).tolist()):
             raise UserError(
@@ -146,7 +153,21 @@ class Groups:
             np.concatenate([self.numbers[keep], _ints(fresh)]),
             np.concatenate([self.parents[keep], np.full(len(parts), number, np.int64)]),
             self.born + len(parts),
+            self._gone(~keep),
         )
+
+    def inhabited(self) -> Groups:
+        """Without the groups that have no member left; what is born of them still knows its descent."""
+        keep = np.isin(self.numbers, self.of)
+        return replace(self, numbers=self.numbers[keep], parents=self.parents[keep], gone=self._gone(~keep))
+
+    def _gone(self, drop: Mask) -> IntMatrix:
+        return np.concatenate([self.gone, np.stack([self.numbers[drop], self.parents[drop]], axis=1)])
+
+    def parent_of(self) -> dict[int, int]:
+        """Parent of every group that is or was, -1 for none."""
+        known = np.concatenate([self.gone, np.stack([self.numbers, self.parents], axis=1)])
+        return {int(number): int(parent) for number, parent in known}
 
     def match(self, found: Sequence[IntVector]) -> Groups:
         """Takes groups made anew on some clients (`found`: their ids) and gives them the standing names.
@@ -159,27 +180,26 @@ class Groups:
         parts = sorted(
             (np.sort(np.asarray(part, np.int64)) for part in found if len(part)), key=lambda p: int(p[0])
         )
+        check_ids("groups", np.concatenate([_ints(), *parts]))
         overlap = np.zeros((len(parts), self.numbers.size))
         for row, part in enumerate(parts):
-            before = self.at(part)
-            for column, number in enumerate(self.numbers):
-                overlap[row, column] = float((before == number).sum())
+            standing = self.rows(self.at(part))
+            overlap[row] = np.bincount(standing[standing >= 0], minlength=self.numbers.size)
         taken: dict[int, int] = {}
         if overlap.size:
-            # the tiny slope breaks ties towards the smallest number and the smallest first id
-            g = overlap.shape[1] + 1
-            slope = np.arange(overlap.size).reshape(overlap.shape) / (
-                2.0 * g * overlap.size * max(overlap.shape)
-            )
-            for row, column in zip(*linear_sum_assignment(overlap - slope, maximize=True), strict=True):
-                if overlap[row, column] > 0:
-                    taken[int(row)] = int(self.numbers[column])
-        mapping, born, extra = self.as_dict(), self.born, []
+            # A bonus, below 1 in total, that falls with row and with column: of equal overlaps the smallest
+            # first id takes the smallest number. (A plain slope would leave two rows and two columns tied.)
+            bonus = np.outer(np.arange(overlap.shape[0], 0, -1), np.arange(overlap.shape[1], 0, -1))
+            bonus = np.where(overlap > 0, bonus / (2.0 * overlap.size * min(overlap.shape)), 0.0)
+            for new, old in zip(*linear_sum_assignment(overlap + bonus, maximize=True), strict=True):
+                if overlap[new, old] > 0:
+                    taken[int(new)] = int(self.numbers[old])
+        mapping, born, extra = self.as_dict(), int(self.born), []
         for row, part in enumerate(parts):
             if row not in taken:
                 known = self.at(part)[self.at(part) != UNKNOWN]
-                parent = int(np.bincount(known).argmax()) if known.size else -1
-                taken[row] = born
+                parent = int(np.bincount(known).argmax()) if known.size else -1  # ties: smallest number
+                taken[row] = int(born)
                 extra.append((born, parent))
                 born += 1
             mapping.update({int(i): taken[row] for i in part})
@@ -190,4 +210,5 @@ class Groups:
             np.concatenate([self.numbers, _ints(n for n, _ in extra)]),
             np.concatenate([self.parents, _ints(p for _, p in extra)]),
             born,
+            self.gone,
         )

@@ -98,7 +98,7 @@ class Layout:
         return hashlib.sha256(words.encode()).hexdigest()
 
     def mask(self, part: Part) -> Mask:
-        """Which entries of the vector belong to `part`, (d,) of bool; a pattern that meets nothing is an error."""
+        """Which entries of the vector belong to `part`, (d,) of bool; a pattern that meets no tensor fails."""
         out = np.zeros(self.d, bool)
         for pattern in part.patterns:
             met = False
@@ -121,8 +121,7 @@ class Layout:
                     f'part "{pattern}" meets no tensor of {self.model or "the model"}. Its tensors: {names}',
                     key="part",
                 )
-        frozen(out)
-        return out
+        return frozen(out)
 
     def tensor(self, value: Vector, name: str) -> Array:
         """The tensor `name` inside a vector, as a view of its shape."""

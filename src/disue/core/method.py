@@ -34,9 +34,7 @@ class Info:
     arrays: Mapping[str, Array] = field(default_factory=dict)
 
     def __add__(self, other: Info) -> Info:
-        return Info(
-            {**self.values, **other.values}, self.notes + other.notes, {**self.arrays, **other.arrays}
-        )
+        return Info({**self.values, **other.values}, self.notes + other.notes, {**self.arrays, **other.arrays})
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +224,7 @@ def inherit(rows: Matrix, before: Groups, after: Groups, otherwise: Vector) -> M
     A group that is new takes its parent's row, and its parent's parent's …; without one, `otherwise`.
     """
     out = np.empty((after.numbers.size, rows.shape[1]), rows.dtype)
-    parents = dict(zip(after.numbers.tolist(), after.parents.tolist(), strict=True))
+    parents = after.parent_of()
     known = {int(number): row for row, number in enumerate(before.numbers)}
     for row, number in enumerate(after.numbers.tolist()):
         at: int = number

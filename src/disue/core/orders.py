@@ -90,7 +90,8 @@ class Orders:
                 )
             if rows.size and (rows.min() < 0 or rows.max() >= self.starts.shape[0]):
                 raise UserError(
-                    f"orders.{name}: rows must lie in 0 … {self.starts.shape[0] - 1}, got {rows.max()}",
+                    f"orders.{name}: rows must lie in 0 … {self.starts.shape[0] - 1}, "
+                    f"got {rows.min() if rows.min() < 0 else rows.max()}",
                     key=name,
                 )
         if self.origin is not None:

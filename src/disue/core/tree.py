@@ -47,12 +47,17 @@ def take(value: object) -> tuple[dict[str, Array], Json]:
                 for f in dataclasses.fields(node)
                 if f.init
             }
-            return {"class": type(node).__name__, "fields": fields}
+            return {"class": named(type(node)), "fields": fields}
         raise TypeError(
             f"{path}: a state is made of dataclasses, arrays and scalars, found {type(node).__name__}"
         )
 
     return arrays, walk(value, "state")
+
+
+def named(kind: type) -> str:
+    """The name of a class in a file, with its module: many parts call their memory `Memory`."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def classes_of(value: object, more: Iterable[type] = ()) -> dict[str, type]:
@@ -63,8 +68,8 @@ def classes_of(value: object, more: Iterable[type] = ()) -> dict[str, type]:
         for argument in typing.get_args(kind):
             note(argument)
         kind = typing.get_origin(kind) or kind
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__name__ not in out:
-            out[kind.__name__] = kind
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and named(kind) not in out:
+            out[named(kind)] = kind
             try:
                 hints = typing.get_type_hints(kind)
             except (NameError, TypeError):
@@ -90,9 +95,7 @@ def classes_of(value: object, more: Iterable[type] = ()) -> dict[str, type]:
     return out
 
 
-def put(
-    arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type], where: str = "state"
-) -> Any:
+def put(arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type], where: str = "state") -> Any:
     """The value that `take` took apart. `classes` are the dataclasses that may be made."""
 
     def fail(why: str) -> UserError:

@@ -42,28 +42,30 @@ class Gram:
 
     def norms(self) -> Float64:
         """(n,)"""
-        return np.sqrt(np.maximum(np.diag(self.values), 0.0))
+        return np.asarray(np.sqrt(np.maximum(np.diag(self.values), 0.0)), np.float64)
 
     def cosine(self) -> Gram:
         """Normalised to cosines in [−1, 1]; a zero vector has cosine 0 to all and 1 to itself."""
         norms, anchor = self.norms(), np.sqrt(np.maximum(np.diag(self.squares), 0.0))
         with np.errstate(divide="ignore"):
             scale, anchored = np.where(norms > 0, 1 / norms, 0.0), np.where(anchor > 0, 1 / anchor, 0.0)
-        values = np.clip(self.values * scale[:, None] * scale[None, :], -1.0, 1.0)
+        # the product of the two scales first: it commutes, so the result is symmetric to the last bit
+        values = np.clip(self.values * (scale[:, None] * scale[None, :]), -1.0, 1.0)
         np.fill_diagonal(values, 1.0)
-        anchors = np.clip(self.anchors * anchored[:, None] * scale[None, :], -1.0, 1.0)
-        squares = np.clip(self.squares * anchored[:, None] * anchored[None, :], -1.0, 1.0)
+        anchors = np.clip(self.anchors * (anchored[:, None] * scale[None, :]), -1.0, 1.0)
+        squares = np.clip(self.squares * (anchored[:, None] * anchored[None, :]), -1.0, 1.0)
+        np.fill_diagonal(squares, 1.0)
         return Gram(self.ids, values, anchors, squares)
 
     def distances(self) -> Float64:
         """(n, n) Euclidean distances; of cosines: meaningless, take 1 − values instead."""
         squares = np.diag(self.values)
-        return np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * self.values, 0.0))
+        return np.asarray(np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * self.values, 0.0)))
 
     def to_anchors(self) -> Float64:
         """(a, n) Euclidean distances of the clients' vectors to the server's."""
         squares = np.diag(self.squares)[:, None] + np.diag(self.values)[None, :] - 2 * self.anchors
-        return np.sqrt(np.maximum(squares, 0.0))
+        return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ class GroupSums:
 
     def mean(self, row: int) -> Float64:
         """(d,) the weighted mean of a group's row; zero where nobody answered."""
-        return self.totals[row] / self.weights[row] if self.weights[row] > 0 else self.totals[row]
+        total: Float64 = self.totals[row]
+        return total / self.weights[row] if self.weights[row] > 0 else total
 
     def whole_mean(self) -> Float64:
         total = self.weights.sum()

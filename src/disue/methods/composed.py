@@ -118,6 +118,7 @@ class Composed(Generic[G, A, E]):
 
     def ask(self, world: World, state: State[G, A, E], cohort: IntVector) -> Orders:
         chosen = self.start.choose(world, state.view(), cohort)
+        trained = chosen.starts[np.unique(chosen.which if chosen.into is None else chosen.into)]
         return Orders(
             round=state.round,
             ids=cohort,
@@ -125,7 +126,7 @@ class Composed(Generic[G, A, E]):
             which=chosen.which,
             into=chosen.into,
             own=chosen.own,
-            origin=origin_of(chosen.starts),
+            origin=origin_of(trained),
             local=self.local.at(state.round),
             report=self.report,
         )
