@@ -9,6 +9,7 @@ expert     what do all groups know together?
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -156,7 +157,9 @@ class Composed(Generic[G, A, E]):
             merged.average,
             uploads,
         )
+        began = time.perf_counter()
         made = self.expert.make(world, state.experts, making)
+        took = Info({"seconds_expert": time.perf_counter() - began})
         after = State(
             state.round + 1,
             groups,
@@ -168,7 +171,7 @@ class Composed(Generic[G, A, E]):
             made.memory,
         )
         again = self._survey(world, after) if after.round < world.rounds else None
-        return Told(after, assigned.info + merged.info + made.info, again)
+        return Told(after, assigned.info + merged.info + made.info + took, again)
 
     def serve(self, world: World, state: State[G, A, E], ids: IntVector) -> Served:
         """Rows: the groups' models, then the average, then the expert where there is one."""

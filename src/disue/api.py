@@ -1,0 +1,179 @@
+"""The public calls: what the command line and a notebook use.
+
+import disue
+done = disue.run("spec.toml", out="runs/first", on_round=lambda record: print(record.round))
+model = disue.load("runs/first").expert()
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from disue.core.errors import UserError
+from disue.runs.folder import Folder, write_text
+from disue.runs.spec import Spec
+
+if TYPE_CHECKING:
+    from disue.runs.federate import Record
+    from disue.runs.trained import Trained
+
+OnRound = Callable[["Record"], object]
+
+
+class Stopped(UserError):
+    """A run that was stopped before its last round; what it did is kept and can be resumed."""
+
+
+def run(
+    spec: str | Path | Mapping[str, Any] | Spec,
+    out: str | Path | None = None,
+    *,
+    seed: int | None = None,
+    data_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    on_round: OnRound | None = None,
+    report: bool = True,
+) -> dict[str, Any]:
+    """Runs a spec to its end and returns its summary (see docs/spec.md for the keys).
+
+    spec       a TOML file, tables, or a checked Spec
+    out        the run's folder; None: nothing is written
+    on_round   called after every round with a Record; what it returns, if "stop", ends the run early
+    Raises UserError for every mistake in spec or data, Stopped where the run ended early.
+    """
+    changes = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
+    if isinstance(spec, Spec):
+        checked = Spec.of(spec.tables(), changes) if changes else spec
+    elif isinstance(spec, Mapping):
+        checked = Spec.of(spec, changes)
+    else:
+        checked = Spec.read(spec, changes)
+    folder = None if out is None else Folder.fresh(Path(out))
+    if folder is not None:
+        write_text(folder.path / "spec.toml", checked.toml())
+    return _go(checked, folder, data_dir, on_round, report=report)
+
+
+def resume(
+    path: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    on_round: OnRound | None = None,
+    report: bool = True,
+) -> dict[str, Any]:
+    """Goes on with a run from its last checkpoint, bit for bit, and returns its summary."""
+    where = Path(path)
+    if not (where / "spec.toml").exists():
+        raise UserError(f"{where}: holds no run (no spec.toml)", key="run")
+    return _go(Spec.read(where / "spec.toml"), Folder(where), data_dir, on_round, report=report, again=True)
+
+
+def load(path: str | Path) -> Trained:
+    """What a run trained: `.expert()`, `.average()`, `.group(id)`, `.group_of(x, y)`, `.metrics`."""
+    from disue.runs.trained import Trained
+
+    return Trained.load(Path(path))
+
+
+def export(path: str | Path, what: str, to: str | Path) -> Path:
+    """Writes "expert", "average" or "group:NUMBER" of a run as safetensors, with layout and model name."""
+    return load(path).export(what, to)
+
+
+def _go(
+    spec: Spec,
+    folder: Folder | None,
+    data_dir: str | Path | None,
+    on_round: OnRound | None,
+    *,
+    report: bool,
+    again: bool = False,
+) -> dict[str, Any]:
+    import torch
+
+    from disue import data
+    from disue.runs.federate import Federate
+    from disue.runs.setup import about, prepare
+    from disue.runs.summary import summary
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    saved = None
+    if again and folder is not None and (folder.path / "partition.npz").exists():
+        saved = data.Partition.load(folder.path / "partition.npz")
+    setup = prepare(spec, data_dir, saved)
+    federate = Federate(setup, folder)
+    if folder is not None:
+        _describe(setup, folder, about(setup), fresh=saved is None)
+        if again:
+            federate.restore()
+    stopped = None
+    with _first_interrupt() as interrupted:
+        for record in federate:
+            if on_round is not None and on_round(record) == "stop":
+                stopped = "on request"
+            if interrupted.is_set():
+                stopped = "by Ctrl-C"
+            if stopped and record.round < spec.rounds:
+                break
+    complete = federate.round >= spec.rounds
+    rows = folder.rounds if folder is not None else federate.rows
+    result = summary(federate, rows, complete=complete)
+    if folder is not None:
+        federate.save()
+        folder.json("summary.json", result)
+        if report:
+            _report(folder)
+    if not complete:
+        hint = f"; go on with: disue resume {folder.path}" if folder is not None else ""
+        raise Stopped(f"stopped {stopped} after round {federate.round} of {spec.rounds}{hint}", key="stopped")
+    return result
+
+
+def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], *, fresh: bool) -> None:
+    """The files that stand from the start: partition.npz, env.json, label counts for the report."""
+    if fresh:
+        setup.partition.save(folder.path / "partition.npz")
+    folder.json("env.json", about)
+    ids = np.sort(setup.ids)
+    counts = np.stack([setup.federation.label_counts(int(i)) for i in ids])
+    folder.keep({"labels": counts, "label_ids": ids})
+    for note in setup.notes if fresh else ():
+        folder.event(0, note)
+
+
+def _report(folder: Folder) -> None:
+    from disue.reports import report
+
+    report([folder.path], folder.path / "report.html")
+
+
+@contextmanager
+def _first_interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, so that the round in hand is finished; the second one breaks off."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+__all__ = ["OnRound", "Stopped", "export", "load", "resume", "run"]
