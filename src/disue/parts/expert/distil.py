@@ -1,0 +1,225 @@
+"""Those who take part in a D-phase: generator, student, teachers; and what is done when a step goes wrong.
+
+These objects live for one round and change in place; what outlasts it leaves as plain arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from disue.core.checks import Mask, Vector
+from disue.core.world import Network
+from disue.parts.expert.teachers import Teachers, masked, mixed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PATIENCE = 10  # discarded steps in a row that end the phase
+
+
+@dataclass
+class Tally:
+    """Counts discarded steps, and keeps what the applied ones said.
+
+    fidelity, transfer, diversity   the generator's three terms, step by step
+    kl                              the student's T² KL(t ‖ q), step by step
+    """
+
+    discarded: int = 0
+    row: int = 0
+    said: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        return self.row >= PATIENCE
+
+    def accept(self, *values: Tensor) -> bool:
+        """Whether a step with this loss, gradient and result may be applied: all must be finite."""
+        fine = all(bool(value.isfinite().all()) for value in values)
+        self.row = 0 if fine else self.row + 1
+        self.discarded += not fine
+        return fine
+
+    def say(self, **terms: Tensor) -> None:
+        for name, value in terms.items():
+            self.said.setdefault(name, []).append(float(value.detach()))
+
+    def values(self) -> dict[str, float]:
+        """For the round's record: means of the generator's terms over the phase, the student's last KL."""
+        out = {f"dphase.{name}": float(np.mean(said)) for name, said in self.said.items() if name != "kl"}
+        if "kl" in self.said:
+            out["dphase.kl"] = self.said["kl"][-1]
+        return {"dphase.discarded": float(self.discarded), **out}
+
+    def note(self) -> str:
+        """For the run's log; empty where nothing went wrong."""
+        end = "; ten in a row, so it ended with the last finite state" if self.over else ""
+        found = f"{self.discarded} steps of the D-phase were not finite and were discarded{end}"
+        return found if self.discarded else ""
+
+
+def clipped(gradient: Tensor, norm: float) -> Tensor:
+    """`gradient`, shortened to `norm` where it is longer."""
+    length = float(gradient.norm())
+    return gradient * (norm / length) if length > norm else gradient
+
+
+class Maker:
+    """A conditional generator G(z, y) and its Adam (0.9, 0.999, 1e-8), whose state starts afresh."""
+
+    def __init__(self, module: nn.Module, weights: Vector, *, rate: float = 0.0, clip: float = 1.0) -> None:
+        import torch
+
+        self.module = module.train()
+        self.weights = list(module.parameters())
+        self.sizes = [tensor.numel() for tensor in self.weights]
+        self.rate, self.clip, self.steps = rate, clip, 0
+        self.first = torch.zeros(sum(self.sizes))
+        self.second = torch.zeros_like(self.first)
+        with torch.no_grad():
+            given = self.pieces(torch.from_numpy(np.array(weights)))
+            for tensor, piece in zip(self.weights, given, strict=True):
+                tensor.copy_(piece)
+
+    def __call__(self, z: Tensor, labels: Tensor) -> Tensor:
+        made: Tensor = self.module(z, labels)
+        return made
+
+    def pieces(self, flat: Tensor) -> list[Tensor]:
+        """A flat vector in the shapes of the generator's tensors."""
+        ends = np.cumsum(self.sizes).tolist()
+        return [
+            flat[end - size : end].view_as(tensor)
+            for end, size, tensor in zip(ends, self.sizes, self.weights, strict=True)
+        ]
+
+    def step(self, loss: Callable[[], Tensor], tally: Tally) -> bool:
+        """One step of Adam on `loss`; False, and nothing moved, where anything is not finite."""
+        import torch
+
+        value = loss()
+        parts = torch.autograd.grad(value, self.weights)
+        gradient = clipped(torch.cat([part.reshape(-1) for part in parts]), self.clip)
+        first = 0.9 * self.first + 0.1 * gradient
+        second = 0.999 * self.second + 0.001 * gradient**2
+        count = self.steps + 1
+        change = (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-8)
+        fine = tally.accept(value, gradient, change)
+        if fine:
+            self.first, self.second, self.steps = first, second, count
+            with torch.no_grad():
+                for tensor, piece in zip(self.weights, self.pieces(change), strict=True):
+                    tensor.sub_(self.rate * piece)
+        return fine
+
+
+def flattened(module: nn.Module) -> Vector:
+    """The module's weights one after the other, float32 (p,), a copy."""
+    import torch
+
+    out: Vector = torch.cat([w.detach().reshape(-1) for w in module.parameters()]).numpy()
+    return out
+
+
+class Student:
+    """A flat vector that learns by SGD; only its weights move, statistics stay as they are."""
+
+    def __init__(
+        self, network: Network, start: Vector, moves: Mask, *, rate: float, momentum: float, clip: float
+    ) -> None:
+        import torch
+
+        self.network, self.rate, self.momentum, self.clip = network, rate, momentum, clip
+        self.weights = torch.from_numpy(np.array(start))
+        self.moves = torch.from_numpy(np.array(moves))
+        self.velocity = torch.zeros_like(self.weights)
+
+    def vector(self) -> Vector:
+        """The weights as they are now, a copy."""
+        out: Vector = np.array(self.weights.numpy(), np.float32)
+        return out
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, C), differentiable in `x` only."""
+        return self.network.forward(self.weights, x)[0]
+
+    def gradient(self, loss: Callable[[Callable[[Tensor], Tensor]], Tensor]) -> tuple[Tensor, Tensor]:
+        """(loss, gradient (d,)) of a function of the student's logits; zero on what does not move."""
+        import torch
+
+        theta = self.weights.detach().requires_grad_()
+        value = loss(lambda x: self.network.forward(theta, x)[0])
+        (gradient,) = torch.autograd.grad(value, theta)
+        return value.detach(), torch.where(self.moves, gradient, torch.zeros_like(gradient))
+
+    def step(self, loss: Callable[[Callable[[Tensor], Tensor]], Tensor], tally: Tally) -> bool:
+        """One step of SGD; False where it was discarded."""
+        value, gradient = self.gradient(loss)
+        velocity = self.momentum * self.velocity + clipped(gradient, self.clip)
+        after = self.weights - self.rate * velocity if self.rate else self.weights
+        fine = tally.accept(value, gradient, after)
+        if fine:
+            self.weights, self.velocity = after, velocity
+        return fine
+
+
+class Ensemble:
+    """Teachers, and the averaged model that fills in for what they never saw, as one voice."""
+
+    def __init__(
+        self,
+        network: Network,
+        teachers: Teachers,
+        average: Vector,
+        *,
+        mask: str,
+        mixture: str,
+        temperature: float,
+    ) -> None:
+        import torch
+
+        self.network, self.teachers = network, teachers
+        self.mask, self.mixture, self.temperature = mask, mixture, temperature
+        self.models = torch.from_numpy(np.array(teachers.models))
+        self.base = torch.from_numpy(np.array(average))
+        self.alpha = torch.from_numpy(teachers.alpha.astype(np.float32))
+
+    def weights(self, labels: Tensor) -> Tensor:
+        """(k, B) α_{g, y_b}."""
+        return self.alpha[:, labels]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(k, B, C), one model after the other: stacking small convolutions costs more than it saves."""
+        import torch
+
+        return torch.stack([self.network.forward(model, x)[0] for model in self.models])
+
+    def average(self, x: Tensor) -> Tensor:
+        """(B, C) logits of the averaged model."""
+        return self.network.forward(self.base, x)[0]
+
+    def voice(self, logits: Tensor, average: Tensor | None, labels: Tensor) -> Tensor:
+        """(B, C) log t of the masked mixture."""
+        said = masked(logits, average, self.teachers.seen, self.mask, self.temperature)
+        return mixed(said, self.weights(labels), self.mixture)
+
+    def teach(self, x: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) log t without a gradient."""
+        import torch
+
+        with torch.no_grad():
+            average = None if self.mask == "none" else self.average(x)
+            return self.voice(self.logits(x), average, labels)
+
+    def obvious(self, noise: Tensor, labels: Tensor) -> float:
+        """The share of noise inputs on which the unmasked teachers name the class that is asked for."""
+        import torch
+
+        with torch.no_grad():
+            said = masked(self.logits(noise), None, self.teachers.seen, "none", self.temperature)
+            named = mixed(said, self.weights(labels), self.mixture).argmax(-1)
+        return float((named == labels).float().mean())
