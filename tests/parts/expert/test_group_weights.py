@@ -100,8 +100,8 @@ def test_without_any_counts_only_uniform_all_speaks():
     ("argument", "key"),
     [
         ({"kind": "counts"}, "expert.weights"),
-        ({"kind": "softmax", "temperature": 0.0}, "expert.temperature"),
-        ({"kind": "purity", "power": -1.0}, "expert.power"),
+        ({"kind": "softmax", "temperature": 0.0}, "expert.weights_temperature"),
+        ({"kind": "purity", "power": -1.0}, "expert.weights_power"),
         ({"kind": "count", "gamma": float("inf")}, "expert.weights_gamma"),
         ({"kind": "count", "rho": True}, "expert.weights_rho"),
     ],

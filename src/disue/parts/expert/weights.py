@@ -34,8 +34,8 @@ def check_weights(
     ranges.name("expert.weights", kind, KINDS)
     ranges.number("expert.weights_gamma", gamma, 0.0)
     ranges.number("expert.weights_rho", rho, 0.0)
-    ranges.number("expert.temperature", temperature, 0.0, above=True)
-    ranges.number("expert.power", power, 0.0)
+    ranges.number("expert.weights_temperature", temperature, 0.0, above=True)
+    ranges.number("expert.weights_power", power, 0.0)
 
 
 def group_weights(

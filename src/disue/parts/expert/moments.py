@@ -1,0 +1,258 @@
+"""The moments family: a linear head from pooled class moments of the features, put on the average.
+
+    clients   n_c, Σ φ, Σ φ φᵀ of their own images under the fresh average, and how the features moved
+    server    moves what it kept along with the body, adds the new moments, solves for the head
+    expert    the average with that head; the body is not touched
+
+With count weights the head does not depend on the grouping at all: pooled sums suffice, and pooled sums
+are what is asked for. Groups enter only through other weights, through their models, or through the
+average. Closed-form heads from class moments are CCVR's (Luo et al., NeurIPS 2021, arXiv 2106.05001) and
+FedCGS's (Guan et al., arXiv 2503.06962), once, after training; here the head is fed back every round.
+
+Deviates from a plain discriminant: shrinkage rises to 1 while the store holds fewer than 2F degrees of
+freedom, and a class never seen keeps its column of the averaged head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from disue.core.checks import Float64, Vector
+from disue.core.errors import UserError
+from disue.core.groups import Groups
+from disue.core.layout import Layout
+from disue.core.method import NONE, Info, Made, Making
+from disue.core.orders import Sight
+from disue.core.uploads import Moments
+from disue.core.world import World
+from disue.parts.expert import ranges, store
+from disue.parts.expert.fit import MATCH, Recipe, averaged_head, fitted, placed
+from disue.parts.expert.heads import Teaching
+from disue.parts.expert.labels import check_labels, label_shares
+from disue.parts.expert.store import MomentStore
+from disue.parts.expert.weights import check_weights
+
+HEADS = ("lda", "ridge", "sgd", "ncm")
+VECTORS = ("fresh", "received")
+LABELS = ("prior", "tempered", "uniform")  # what a store without groups can say
+
+
+@dataclass(frozen=True)
+class MomentsDistil:
+    """The average with a head solved from class moments; `enabled = false` is the average, bit for bit.
+
+    head      "lda" linear discriminant, "ncm" the same with γ = 1 (nearest class mean), "ridge" class-
+              balanced ridge regression, "sgd" the averaged head re-taught on virtual features
+    vector    "fresh": moments under the new average (one more exchange with the cohort);
+              "received": under what was sent, so the head lags one body behind
+    factor    s, the factor of the centred head: it sets how confident clients start, err on the small side.
+              "match": the ratio that gives it the norm of the averaged head, anew every round (no figures
+              yet; since clients sharpen what they receive, it may grow). "sgd" has no factor
+    prior     π: class shares q_c ∝ p_c^π over the classes seen, p by `labels` of the kept counts; they are
+              the log-prior in the discriminants, the weights of "ridge" and the labels drawn for "sgd".
+              0 is uniform, whatever `labels`
+    weights   how groups are mixed per class (see `weights`); "uniform-all" is here "uniform", since a group
+              without a class has no mean of it
+    per_class covariances per class for the features drawn by "sgd"; pooled where C·F² > 4·d
+    min_class a class with fewer samples (of a group that is asked for) is carried over, as if absent
+    every     rounds between two measurements; in between, and whenever the door's answer is stale, the head
+              is made from the store as it stands
+    """
+
+    head: str = "lda"
+    vector: str = "fresh"
+    transport: bool = True
+    decay: float = 0.9
+    factor: float | str = 0.5  # 1 breaks the loop under extreme skew, 0.2 costs two points
+    gamma: float = 0.1  # 0.1 to 0.3 alike; the error is drift, not sampling
+    prior: float = 0.0
+    blend: float = 1.0
+    ridge: float = 0.1
+    transport_ridge: float = 0.01
+    weights: str = "count"
+    weights_gamma: float = 1.0
+    weights_rho: float = 0.0
+    weights_power: float = 1.0
+    weights_temperature: float = 0.2
+    labels: str = "prior"
+    tau: float = 0.5
+    per_class: bool = False
+    enabled: bool = True
+    min_class: int = 1
+    every: int = 1
+    steps: int = 300
+    lr: float = 0.05
+    draws: int = 3000
+
+    def __post_init__(self) -> None:
+        ranges.name("expert.head", self.head, HEADS)
+        ranges.name("expert.vector", self.vector, VECTORS)
+        for key in ("transport", "per_class", "enabled"):
+            ranges.switch(f"expert.{key}", getattr(self, key))
+        for key in ("decay", "gamma", "blend"):
+            ranges.number(f"expert.{key}", getattr(self, key), 0.0, 1.0)
+        for key in ("prior", "ridge", "transport_ridge"):
+            ranges.number(f"expert.{key}", getattr(self, key), 0.0)
+        if isinstance(self.factor, str):
+            ranges.name("expert.factor", self.factor, [MATCH])
+        else:
+            ranges.number("expert.factor", self.factor, 0.0, above=True)
+        check_weights(self.weights, **self._weighting)
+        ranges.name("expert.labels", self.labels, LABELS)
+        check_labels(self.labels, tau=self.tau)
+        ranges.whole("expert.min_class", self.min_class, 1)
+        ranges.whole("expert.every", self.every, 1)
+        ranges.whole("expert.steps", self.steps, 0)
+        ranges.number("expert.lr", self.lr, 0.0)
+        ranges.whole("expert.draws", self.draws, 1)
+        if self.transport and self.vector != "fresh":
+            raise UserError(
+                'expert.transport needs vector = "fresh", got vector = "received"; use transport = false',
+                key="expert.transport",
+                found=self.vector,
+            )
+        if self.per_class and self.head != "sgd":
+            raise UserError(
+                f'expert.per_class is for head = "sgd" only, got head = "{self.head}"',
+                key="expert.per_class",
+                found=self.head,
+            )
+
+    @property
+    def _weighting(self) -> dict[str, float]:
+        return {
+            "gamma": self.weights_gamma,
+            "rho": self.weights_rho,
+            "power": self.weights_power,
+            "temperature": self.weights_temperature,
+        }
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the groups do not matter, so that one sum over the cohort is asked for."""
+        return self.weights == "count" and self.weights_gamma == 1.0 and self.weights_rho == 0.0
+
+    @property
+    def sight(self) -> frozenset[Sight]:
+        return frozenset({Sight.MOMENTS}) if self.enabled else NONE
+
+    @property
+    def serves(self) -> bool:
+        return True
+
+    def init(self, world: World, start: Vector) -> MomentStore:
+        if not self.enabled:
+            return store.empty(0, 0)
+        layout = world.layout
+        return store.empty(layout.classes, layout.features, per_class=self._per_class(layout))
+
+    def _per_class(self, layout: Layout) -> bool:
+        return self.per_class and layout.classes * layout.features**2 <= 4 * layout.d
+
+    def scale(self, memory: MomentStore) -> float:
+        return memory.scale
+
+    def make(self, world: World, memory: MomentStore, making: Making) -> Made[MomentStore]:
+        if not self.enabled:
+            return Made(making.average, memory)
+        kept, measured = self._measured(world.layout, memory, making)
+        expert, scale, fit = self._expert(world, kept, making)
+        return Made(expert, replace(kept, scale=scale), measured + fit)
+
+    # -- the store ---------------------------------------------------------------------------------
+
+    def _measured(self, layout: Layout, memory: MomentStore, making: Making) -> tuple[MomentStore, Info]:
+        """The store after this round's answer: moved along with the body, then refreshed."""
+        known = bool(memory.seen.any())
+        kept, answer, note = memory, None, ""
+        if making.round % self.every == 0:
+            answer, note = self._answer(layout, making, known)
+        steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
+        steps["moments.samples"] = 0.0 if answer is None else float(answer.counts.sum())
+        steps["moments.drift"] = steps["moments.transport_skipped"] = 0.0
+        if self.transport and known:
+            affine = None if answer is None else self._drift(answer)
+            if affine is None:
+                steps["moments.transport_skipped"] = 1.0
+            else:
+                still = np.eye(*affine.shape)
+                steps["moments.drift"] = float(np.linalg.norm(affine - still) / np.linalg.norm(still))
+                kept = store.moved(kept, affine, positive=layout.positive)
+        if answer is not None:
+            new = store.measured(
+                answer,
+                self.weights,
+                self._weighting,
+                floor=self.min_class,
+                per_class=self._per_class(layout),
+            )
+            kept = store.refreshed(kept, new, self.decay)
+        notes = [note] if note else []
+        if self.per_class and not known and not self._per_class(layout):
+            notes.append(
+                "covariances per class would be larger than four models; one pooled covariance is used"
+            )
+        return kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
+
+    def _answer(self, layout: Layout, making: Making, known: bool) -> tuple[Moments | None, str]:
+        """This round's moments, or None with the reason why the store is not refreshed."""
+        fresh = self.vector == "fresh"
+        answer = making.uploads.moments(
+            Groups.one(making.uploads.ids) if self.pooled else making.groups,
+            under=making.average if fresh else None,
+            against=making.sent if self.transport and known else None,
+            per_class=self._per_class(layout),
+        )
+        if answer.stale:
+            return None, "the door's moments are stale, the head is made from the store as it stands"
+        store.check(answer, layout.classes, layout.features)
+        if not store.finite(answer):
+            return None, "the moments hold numbers that are not finite, they are left out"
+        if not answer.counts.any():
+            return None, "the moments hold no sample"
+        return answer, ""
+
+    def _drift(self, answer: Moments) -> Float64 | None:
+        """The map from the features before the round to those after it, where it was measured."""
+        if answer.cross_xx is None or answer.cross_xy is None:
+            return None
+        return store.drift(answer.cross_xx, answer.cross_xy, self.transport_ridge)
+
+    # -- the head ----------------------------------------------------------------------------------
+
+    def _expert(self, world: World, kept: MomentStore, making: Making) -> tuple[Vector, float, Info]:
+        """The expert, the factor of its head, and what to say; the average where no head can be made."""
+        layout, seen = world.layout, kept.seen
+        values = {"moments.classes": float(seen.sum()), "moments.gamma": 1.0, "moments.scale": 1.0}
+        expert: Vector | None = None
+        if self.blend == 0.0 or not seen.any():
+            why = "no class was seen yet" if self.blend else ""
+        else:
+            shares = label_shares(self.labels, kept.counts[None, seen], tau=self.tau) ** self.prior
+            made = fitted(
+                self._recipe,
+                kept,
+                shares / shares.sum(),
+                averaged_head(layout, making.average, seen),
+                world.streams("expert-head", making.round),
+                positive=layout.positive,
+            )
+            if isinstance(made, str):
+                why = made
+            else:
+                expert = placed(layout, making.average, made.head, seen, self.blend)
+                why = "" if expert is not None else "the head is not finite"
+                if expert is not None:
+                    values |= {"moments.gamma": made.gamma, "moments.scale": made.scale}
+        values["moments.head_kept"] = float(expert is None)
+        note = (f"round {making.round}: {why}; the averaged head is kept",) if why else ()
+        if expert is None:
+            return making.average, 1.0, Info(values, note)
+        return expert, values["moments.scale"], Info(values, note)
+
+    @property
+    def _recipe(self) -> Recipe:
+        teaching = Teaching(self.steps, self.lr)
+        return Recipe(self.head, self.gamma, self.ridge, self.factor, self.draws, teaching)
