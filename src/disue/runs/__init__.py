@@ -1,0 +1,1 @@
+"""One run: its spec, its loop, its folder, its checkpoints."""

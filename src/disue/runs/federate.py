@@ -1,0 +1,291 @@
+"""The loop of a run: cohort → orders → clients → told → evaluation → folder → checkpoint.
+
+for record in Federate(setup, folder): ...     # one record a round, row 0 before any training
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from disue.core.checks import IntVector
+from disue.core.method import Info, Told
+from disue.core.orders import Orders
+from disue.core.rounds import draw_cohort, finish
+from disue.core.uploads import Uploads
+from disue.engine.availability import answering
+from disue.engine.engine import Engine
+from disue.engine.plain import PlainUploads
+from disue.evaluation import Teachers, by_group, evaluate, recovery
+from disue.runs import checkpoint
+from disue.runs.folder import Folder, Row
+from disue.runs.setup import Setup
+
+LAST = 10  # rounds that are always evaluated
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a round was: its row of rounds.csv, what was said, and how long the rest will take."""
+
+    round: int
+    rounds: int
+    row: Row
+    info: Info
+    groups: dict[int, int]  # group → members
+    cohort: IntVector
+    seconds: float
+    left: float
+    evaluated: bool
+
+
+@dataclass
+class Meter:
+    """What one round's exchanges cost, added up at the door."""
+
+    seconds_local: float = 0.0
+    client_seconds: float = 0.0
+    up: int = 0
+    down: int = 0
+    asked: int = 0
+    answered: int = 0
+    doors: list[PlainUploads] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Reads the doors' traffic, after the method has asked them everything."""
+        for door in self.doors:
+            self.up += door.bytes_up
+            self.down += door.bytes_down
+            self.client_seconds += door.client_seconds
+
+
+class Federate:
+    """A run as an iterator of records. All that the next round needs is `state` (and the memory store)."""
+
+    def __init__(self, setup: Setup, folder: Folder | None) -> None:
+        self.setup, self.folder = setup, folder
+        spec = setup.spec
+        self.engine = Engine(
+            setup.federation,
+            backend=spec.engine.backend,
+            device=spec.engine.device,
+            augment=spec.data.augment,
+        )
+        self.state: Any = None
+        self.round = -1  # the last complete round
+        self.ends: dict[int, Any] = {}
+        self.took: list[float] = []
+        self.rows: list[Row] = []  # of a run without a folder
+
+    # -- the loop ----------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Record]:
+        rounds = self.setup.spec.rounds
+        while self.round < rounds:
+            began = time.perf_counter()
+            told, meter, cohort = self._first() if self.round < 0 else self._play()
+            self.state, self.round = told.state, self.round + 1
+            row = self._row(told.info, meter, time.perf_counter() - began)
+            due = self.due(self.round)
+            if due:
+                at = time.perf_counter()
+                row.update(self._evaluate(told.info))
+                row["seconds_evaluate"] = time.perf_counter() - at
+            self._keep(row, told.info, meter)
+            self.took.append(time.perf_counter() - began)
+            every = self.setup.spec.checkpoint.every
+            if self.round % every == 0 or self.round == rounds:
+                self.save()
+            groups = self.setup.method.standing(self.state)
+            sizes = dict(zip(groups.numbers.tolist(), groups.sizes().tolist(), strict=True))
+            recent = self.took[-20:]
+            left = (rounds - self.round) * sum(recent) / len(recent)
+            yield Record(self.round, rounds, row, told.info, sizes, cohort, self.took[-1], left, due)
+
+    def due(self, round: int) -> bool:
+        """Whether a round is evaluated: every so often, and each of the last ten."""
+        rounds = self.setup.spec.rounds
+        return round % self.setup.spec.evaluate.every == 0 or round > rounds - LAST
+
+    def _first(self) -> tuple[Told[Any], Meter, IntVector]:
+        """Round 0: the initial state, with the survey where the method asks for one."""
+        world, method = self.setup.world, self.setup.method
+        meter = Meter()
+        told = finish(method, world, method.init(world, self.setup.start), self._answer(meter, 0))
+        meter.close()
+        return told, meter, np.zeros(0, np.int64)
+
+    def _play(self) -> tuple[Told[Any], Meter, IntVector]:
+        world, method = self.setup.world, self.setup.method
+        meter = Meter()
+        cohort = draw_cohort(world, self.round, self.setup.cohort)
+        answer = self._answer(meter, self.round)
+        orders = method.ask(world, self.state, cohort).check(world.layout)
+        uploads = answer(orders)
+        self.ends = dict(meter.doors[0].ends)
+        told = finish(method, world, method.tell(world, self.state, orders, uploads), answer)
+        meter.asked, meter.answered = cohort.size, int(uploads.ids.size)
+        meter.close()
+        return told, meter, cohort
+
+    def _answer(self, meter: Meter, round: int) -> Callable[[Orders], Uploads]:
+        cohort, world = self.setup.spec.cohort, self.setup.world
+
+        def answer(orders: Orders) -> Uploads:
+            at = time.perf_counter()
+            ids = answering(
+                world.streams,
+                round,
+                orders.ids,
+                np.array([self.setup.federation.size(int(i)) for i in orders.ids], np.int64),
+                dropout=cohort.dropout,
+                deadline=cohort.deadline,
+                speed_sigma=cohort.speed_sigma,
+            )
+            door = self.engine.answer(world, orders, ids)
+            meter.seconds_local += time.perf_counter() - at
+            meter.doors.append(door)
+            return door
+
+        return answer
+
+    # -- what a round leaves -----------------------------------------------------------------------------
+
+    def _row(self, info: Info, meter: Meter, seconds: float) -> Row:
+        expert = float(info.values.get("seconds_expert", 0.0))
+        row: Row = {
+            "round": self.round,
+            "seconds_local": meter.seconds_local,
+            "seconds_server": max(seconds - meter.seconds_local - expert, 0.0),
+            "seconds_expert": expert,
+            "seconds_evaluate": 0.0,
+            "bytes_up": meter.up,
+            "bytes_down": meter.down,
+            "client_seconds": meter.client_seconds,
+            "cohort": meter.asked,
+            "answered": meter.answered,
+        }
+        dropped = sum(len(door.dropped) for door in meter.doors)
+        if dropped:
+            row["clients_dropped"] = dropped
+        losses = [loss for door in meter.doors for loss in door.losses.values() if np.isfinite(loss)]
+        if losses:
+            row["train_loss"] = float(np.mean(losses))
+        row.update({name: float(value) for name, value in info.values.items() if name != "seconds_expert"})
+        return row
+
+    def _evaluate(self, info: Info) -> Row:
+        setup, world = self.setup, self.setup.world
+        ids = np.sort(setup.ids)
+        served = setup.method.serve(world, self.state, ids)
+        teachers = None
+        if "teacher_models" in info.arrays:
+            teachers = Teachers(info.arrays["teacher_models"], info.arrays["teacher_weights"])
+        found = evaluate(
+            world.network,
+            served,
+            ids,
+            setup.federation,
+            self.ends,
+            teachers=teachers,
+            on=setup.spec.evaluate.on,  # type: ignore[arg-type]
+            streams=world.streams,
+        )
+        groups = setup.method.standing(self.state)
+        row: Row = dict(found.metrics)
+        row.update(recovery(groups, world.truth, ids))
+        if self.folder is not None:
+            of = groups.at(ids)
+            columns = found.clients
+            self.folder.append(
+                "clients",
+                [
+                    {
+                        "round": self.round,
+                        "client": int(i),
+                        "samples": setup.federation.size(int(i)),
+                        "group": int(of[at]),
+                    }
+                    | {name: float(values[at]) for name, values in columns.items() if np.isfinite(values[at])}
+                    for at, i in enumerate(ids)
+                ],
+            )
+            local = by_group(groups, ids, columns["group_local"]) if "group_local" in columns else {}
+            parents = dict(zip(groups.numbers.tolist(), groups.parents.tolist(), strict=True))
+            self.folder.append(
+                "groups",
+                [
+                    {
+                        "round": self.round,
+                        "group": int(g),
+                        "parent": parents[g],
+                        "members": int(groups.members(g).size),
+                        "samples": sum(setup.federation.size(int(i)) for i in groups.members(g)),
+                    }
+                    | ({"group_local": local[g]} if g in local else {})
+                    for g in groups.numbers.tolist()
+                ],
+            )
+        return row
+
+    def _keep(self, row: Row, info: Info, meter: Meter) -> None:
+        if self.folder is None:
+            self.rows.append(row)
+            return
+        for door in meter.doors:
+            for text in door.dropped.values():
+                self.folder.event(self.round, text)
+        for note in info.notes:
+            self.folder.event(self.round, note)
+        shown = {name: value for name, value in info.arrays.items() if not name.startswith("teacher_")}
+        last = self.round == self.setup.spec.rounds or (
+            "similarity" in shown and "similarity" not in self.folder.arrays
+        )
+        if shown and (last or self.due(self.round)):
+            groups = self.setup.method.standing(self.state)
+            if "similarity_ids" in shown:
+                shown["similarity_groups"] = groups.at(shown["similarity_ids"])
+            self.folder.keep(shown)
+        self.folder.row(row)
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """The commit point: memories first, then the state that names their version."""
+        if self.folder is None:
+            return
+        path = self.folder.path / "checkpoint"
+        self.engine.memory.save(path / "memory", self.round)
+        checkpoint.save_state(path, self.round, self.state, self._meta())
+        self.engine.memory.drop(path / "memory", keep=checkpoint.rounds(path))
+
+    def _meta(self) -> dict[str, object]:
+        return {
+            "method": str(self.setup.spec.method["name"]),
+            "fingerprint": self.setup.world.layout.fingerprint,
+            "partition": self.setup.partition.hash,
+            "ends": {},
+        }
+
+    def restore(self) -> int:
+        """Goes back to the last checkpoint of the folder; −1 where there is none yet."""
+        assert self.folder is not None
+        path = self.folder.path / "checkpoint"
+        if not checkpoint.rounds(path):
+            self.folder.back_to(-1)
+            return -1
+        template = self.setup.method.init(self.setup.world, self.setup.start).state
+        saved = checkpoint.read_state(
+            path,
+            template,
+            method=str(self.setup.spec.method["name"]),
+            fingerprint=self.setup.world.layout.fingerprint,
+        )
+        self.engine.memory.load(path / "memory", saved.round)
+        self.state, self.round = saved.state, saved.round
+        self.folder.back_to(saved.round)
+        return saved.round

@@ -1,0 +1,192 @@
+"""What a run leaves behind, in open formats; every file appears whole or not at all.
+
+spec.toml      the resolved spec, itself a spec      partition.npz  who has which samples
+env.json       versions, machine, data, model        events.csv     sentences, by round
+rounds.csv     a row a round                         clients.csv    a row a client and evaluation
+groups.csv     a row a group and evaluation          arrays.npz     what the report draws
+summary.json   metrics and totals                    checkpoint/    the state, to resume and to use
+report.html    all of it, to look at
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from disue.core.checks import Array
+from disue.core.errors import UserError
+
+FORMAT = 1
+FIRST = (
+    "round",
+    "seconds_local",
+    "seconds_server",
+    "seconds_expert",
+    "seconds_evaluate",
+    "bytes_up",
+    "bytes_down",
+    "client_seconds",
+    "cohort",
+    "answered",
+)
+Row = dict[str, Any]
+
+
+def write(path: Path, put: Callable[[IO[bytes]], object]) -> None:
+    """Writes to a temporary name, syncs, renames; a full disk or a closed folder is one sentence."""
+    handle, name = -1, ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        if name and os.path.exists(name):
+            os.unlink(name)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The sentence for a file that could not be written."""
+    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+    return UserError(
+        f"{path}: cannot be written: {why}; what was there before is untouched", key="out", found=error.errno
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    write(path, lambda file: file.write(text.encode()))
+
+
+def table(rows: Sequence[Row], first: Iterable[str] = ()) -> str:
+    """CSV of dictionaries; columns in `first`, then in order of appearance. Floats keep every bit."""
+    columns = list(first)
+    for row in rows:
+        columns += [name for name in row if name not in columns]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(name, "")) for name in columns])
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    return str(value)
+
+
+def read_table(path: Path) -> list[Row]:
+    """Rows with numbers as int or float, empty cells left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{k: _number(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+class Folder:
+    """A run's folder being written. Rows are kept in memory for rounds, appended for clients and groups."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rounds: list[Row] = read_table(path / "rounds.csv")
+        self.events: list[Row] = read_table(path / "events.csv")
+        self.arrays: dict[str, Array] = {}
+        if (path / "arrays.npz").exists():
+            with np.load(path / "arrays.npz", allow_pickle=False) as found:
+                self.arrays = {name: found[name] for name in found.files}
+
+    @staticmethod
+    def fresh(path: Path) -> Folder:
+        """A new folder; one that already holds a run is refused, so that nothing is lost."""
+        if (path / "spec.toml").exists() and read_table(path / "rounds.csv"):
+            raise UserError(
+                f"{path} already holds a run; resume it (disue resume {path}) or give another --out", key="out"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return Folder(path)
+
+    def row(self, row: Row) -> None:
+        """Adds a round's row; rounds.csv is rewritten whole, as columns may be new."""
+        self.rounds.append(row)
+        write_text(self.path / "rounds.csv", table(self.rounds, FIRST))
+
+    def event(self, round: int, text: str) -> None:
+        self.events.append({"round": round, "event": text})
+        write_text(self.path / "events.csv", table(self.events, ("round", "event")))
+
+    def append(self, name: str, rows: Sequence[Row]) -> None:
+        """Adds rows to `name`.csv. New columns make the file be rewritten."""
+        if not rows:
+            return
+        path = self.path / f"{name}.csv"
+        header = None
+        if path.exists():
+            with path.open(newline="") as file:
+                header = next(csv.reader(file), None)
+        if header is None or any(set(row) - set(header) for row in rows):
+            write_text(path, table(read_table(path) + list(rows), header or ()))
+            return
+        try:
+            with path.open("a", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([_cell(row.get(column, "")) for column in header] for row in rows)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def keep(self, arrays: Mapping[str, Array]) -> None:
+        """Replaces the named arrays that the report draws."""
+        if arrays:
+            self.arrays.update(arrays)
+            write(self.path / "arrays.npz", lambda file: np.savez_compressed(file, **self.arrays))
+
+    def json(self, name: str, value: object) -> None:
+        write_text(self.path / name, json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n")
+
+    def back_to(self, round: int) -> None:
+        """Drops everything after a round: what a killed run wrote beyond its last checkpoint."""
+        self.rounds = [row for row in self.rounds if int(row["round"]) <= round]
+        self.events = [row for row in self.events if int(row["round"]) <= round]
+        write_text(self.path / "rounds.csv", table(self.rounds, FIRST))
+        write_text(self.path / "events.csv", table(self.events, ("round", "event")))
+        for name in ("clients", "groups"):
+            path = self.path / f"{name}.csv"
+            if path.exists():
+                rows = read_table(path)
+                kept = [row for row in rows if int(row.get("round", round + 1)) <= round]
+                write_text(path, table(kept, list(rows[0]) if rows else ()))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return str(value)

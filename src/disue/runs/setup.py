@@ -1,0 +1,228 @@
+"""From a spec to everything a run needs: data, partition, federation, model, world, method, engine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from disue import data
+from disue._version import __version__
+from disue.core.checks import IntVector, Vector
+from disue.core.errors import UserError
+from disue.core.rounds import refuse
+from disue.core.streams import Streams
+from disue.core.uploads import PLAIN
+from disue.core.world import Census, World
+from disue.methods import TABLE
+from disue.models import default_for
+from disue.runs.assemble import AnyMethod
+from disue.runs.folder import FORMAT
+from disue.runs.spec import Spec
+
+if TYPE_CHECKING:
+    from disue.models.network import TorchNetwork
+
+PARTITION_WORDS = ("kind", "seed", "file")
+MODEL_WORDS = ("name", "weights", "freeze", "seed")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model must know of the data; enough to load a run without its data."""
+
+    inputs: tuple[int, ...]
+    kind: str
+    classes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A spec made real. `ids` train; `late` are the newcomers, kept out of training."""
+
+    spec: Spec
+    dataset: data.Dataset
+    partition: data.Partition
+    federation: data.Federation
+    ids: IntVector
+    late: IntVector
+    network: TorchNetwork
+    start: Vector
+    world: World
+    method: AnyMethod
+    notes: tuple[str, ...]
+
+    @cached_property
+    def cohort(self) -> int:
+        return self.spec.cohort_size(self.ids.size)
+
+
+def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:
+    """The partition that the spec names: read from a file, or drawn from its own seed."""
+    table = dict(spec.partition)
+    if table.get("file"):
+        found = data.Partition.load(table["file"])
+        found.fits(dataset.y_train)
+        return found
+    arguments = {k: v for k, v in table.items() if k not in PARTITION_WORDS}
+    seed = table.get("seed", spec.seed)
+    return data.make(dataset, table.get("kind", "dirichlet"), streams=Streams(seed), **arguments)
+
+
+def network_of(
+    table: Mapping[str, Any], shape: Shape, seed: int
+) -> tuple[TorchNetwork, Vector, tuple[str, ...]]:
+    """The network, its initial vector and what there is to say about it."""
+    from disue.models.build import build, load_weights
+    from disue.models.flat import flatten
+    from disue.models.network import TorchNetwork
+
+    name = table.get("name") or default_for(shape.kind, shape.inputs)
+    arguments = {k: v for k, v in table.items() if k not in MODEL_WORDS}
+    module = build(name, shape.inputs, shape.classes, seed, kind=shape.kind, **arguments)
+    notes = (
+        [] if table.get("name") else [f'model: none given, "{name}" chosen by the data\'s shape {shape.inputs}']
+    )
+    if table.get("weights"):
+        notes.append(f"model: {load_weights(module, table['weights'])}")
+    _freeze(module, tuple(table.get("freeze", ())))
+    return TorchNetwork(module, shape.inputs, shape.kind, name=name), flatten(module), tuple(notes)
+
+
+def _freeze(module: Any, patterns: tuple[str, ...]) -> None:
+    """Tensors whose names meet a pattern are not trained; they count as statistics from here on."""
+    import fnmatch
+
+    names = [name for name, _ in module.named_parameters()]
+    for pattern in patterns:
+        met = [name for name in names if fnmatch.fnmatch(name, pattern) or name.startswith(pattern + ".")]
+        if not met:
+            raise UserError(
+                f'model.freeze: "{pattern}" meets no tensor of the model. Its tensors: {", ".join(names)}',
+                key="model.freeze",
+                found=pattern,
+            )
+        for name, weight in module.named_parameters():
+            if name in met:
+                weight.requires_grad_(False)
+    if patterns and not any(w.requires_grad for w in module.parameters()):
+        raise UserError("model.freeze: all tensors are frozen, nothing is left to train", key="model.freeze")
+
+
+def newcomers_of(spec: Spec, ids: IntVector) -> tuple[IntVector, IntVector]:
+    """(those who train, those who come late), drawn from the stream `newcomers`."""
+    late = round(spec.cohort.newcomers * ids.size)
+    if late >= ids.size:
+        raise UserError(f"cohort.newcomers leaves none of {ids.size} clients to train", key="cohort.newcomers")
+    chosen = np.sort(Streams(spec.seed)("newcomers").choice(np.sort(ids), late, replace=False))
+    return np.sort(ids[~np.isin(ids, chosen)]), chosen
+
+
+def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Partition | None = None) -> Setup:
+    """Loads and builds everything; every mistake that can be seen before training is seen here."""
+    dataset = data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir)
+    partition = partition_of(spec, dataset) if partition is None else partition
+    streams = Streams(spec.seed)
+    federation = data.Federation(
+        dataset,
+        partition,
+        streams,
+        validation=spec.evaluate.on == "validation",
+        local_test=spec.evaluate.local,  # type: ignore[arg-type]
+    )
+    ids, late = newcomers_of(spec, federation.ids)
+    spec.cohort_size(ids.size)
+    shape = Shape(dataset.shape, dataset.kind, dataset.classes)
+    model_seed = int(spec.model.get("seed", spec.seed))
+    network, start, notes = network_of(spec.model, shape, Streams(model_seed).torch_seed("init"))
+
+    def redraw(index: int) -> Vector:
+        return network_of(spec.model, shape, Streams(model_seed).torch_seed("init", index + 1))[1]
+
+    method = spec.build()
+    name = str(spec.method["name"])
+    refuse(method, PLAIN, name)
+    sizes = np.array([federation.size(int(i)) for i in ids], np.int64)
+    public, public_labels = real_inputs(spec, federation, ids)
+    truth = {int(i): federation.truth(int(i)) for i in ids}
+    world = World(
+        network.layout,
+        Census(ids, sizes, dataset.classes),
+        network,
+        streams,
+        spec.rounds,
+        public=public,
+        public_labels=public_labels,
+        truth=None
+        if any(g is None for g in truth.values())
+        else {i: int(g) for i, g in truth.items() if g is not None},
+        redraw=redraw,
+    )
+    if getattr(method.grouping, "k", None) and method.grouping.k > ids.size:
+        raise UserError(f"method.k is {method.grouping.k}, but there are {ids.size} clients", key="method.k")
+    return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
+
+
+def real_inputs(spec: Spec, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:
+    """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most 5,000."""
+    if "real data" not in TABLE[str(spec.method["name"])].mark and (
+        dict(spec.method.get("expert", {})).get("source") != "real"
+    ):
+        return None, None
+    pairs = [federation.train(int(i)) for i in ids]
+    x, y = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+    keep = np.sort(Streams(spec.seed)("public").permutation(len(y))[:5000])
+    return x[keep], y[keep]
+
+
+def about(setup: Setup) -> dict[str, Any]:
+    """What env.json says: versions, machine, data, partition, model and the method's parts as they are."""
+    import torch
+
+    dataset, partition, layout = setup.dataset, setup.partition, setup.world.layout
+    return {
+        "format": FORMAT,
+        "disue": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "seed": setup.spec.seed,
+        "data": {
+            "name": dataset.name,
+            "variant": dataset.variant,
+            "train": dataset.sizes[0],
+            "test": dataset.sizes[1],
+            "classes": dataset.classes,
+            "shape": list(dataset.shape),
+            "kind": dataset.kind,
+            "files": [list(pair) for pair in dataset.files],
+            "citation": dataset.citation,
+            "note": dataset.note,
+            "labels": list(dataset.labels),
+            "mean": None if dataset.mean is None else dataset.mean.tolist(),
+            "std": None if dataset.std is None else dataset.std.tolist(),
+        },
+        "partition": {
+            "kind": partition.kind,
+            "hash": partition.hash,
+            "clients": len(partition.ids),
+            "newcomers": int(setup.late.size),
+            "stats": vars(partition.stats) if hasattr(partition.stats, "__dict__") else str(partition.stats),
+        },
+        "model": {
+            "name": layout.model,
+            "parameters": layout.d,
+            "features": layout.features,
+            "fingerprint": layout.fingerprint,
+        },
+        "method": {
+            slot: repr(getattr(setup.method, slot))
+            for slot in ("start", "local", "grouping", "aggregate", "expert")
+        },
+    }

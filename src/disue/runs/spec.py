@@ -1,0 +1,224 @@
+"""What a run is: TOML tables, checked whole before anything is loaded, and written back resolved.
+
+spec = Spec.read("experiments/cifar10_dir01.toml", overrides={"local.lr": 0.1})
+spec.toml()          # the resolved spec, itself a spec
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from disue.core.errors import UserError, nearest, unknown
+from disue.runs import assemble
+from disue.runs.keys import Known, bind, fields_of, key
+
+
+@dataclass(frozen=True)
+class Data:
+    """[data]: which set, and what is done to it."""
+
+    name: str = key("digits", "a name of `disue list datasets`")
+    path: str = key("", "your own arrays instead: an .npz with x_train, y_train, x_test, y_test")
+    augment: tuple[str, ...] = key((), "training images are changed at random: flip, crop")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """[cohort]: who is asked, and who answers."""
+
+    share: float = key(0.1, "share of the clients asked each round", above=0, high=1)
+    size: int = key(0, "number of clients asked each round, instead of a share; 0: by share", low=0)
+    dropout: float = key(0.0, "probability that an asked client does not answer", low=0, high=1)
+    deadline: float = key(0.0, "in units of the median client's time; slower clients miss it; 0: none", low=0)
+    speed_sigma: float = key(0.5, "spread of the clients' speeds (log-normal), with a deadline", low=0)
+    newcomers: float = key(0.0, "share of the clients kept out of training, met at the end", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """[evaluate]: when, on what, and which thresholds are timed. The last ten rounds always are."""
+
+    every: int = key(10, "rounds between evaluations", low=1)
+    on: str = key(
+        "test",
+        "test data, or a tenth of each client's training data kept aside (for every choice you make)",
+        choices=("test", "validation"),
+    )
+    local: str = key(
+        "proportional",
+        "a client's own test: re-weighted to its labels, a quarter of its data held out, or both",
+        choices=("proportional", "split", "both", "natural", "global"),
+    )
+    targets: tuple[float, ...] = key((), "accuracies (%) whose rounds and bytes are reported", low=0, high=100)
+
+
+@dataclass(frozen=True)
+class EngineTable:
+    """[engine]: what trains the clients."""
+
+    backend: str = key("lean", "lean is fast, loop is the readable reference", choices=("lean", "loop"))
+    device: str = key("cpu", "cpu, cuda or cuda:N")
+
+
+@dataclass(frozen=True)
+class CheckpointTable:
+    """[checkpoint]: how much a killed run loses."""
+
+    every: int = key(10, "rounds between checkpoints", low=1)
+
+
+TABLES: dict[str, type] = {
+    "data": Data,
+    "cohort": Cohort,
+    "evaluate": Evaluate,
+    "engine": EngineTable,
+    "checkpoint": CheckpointTable,
+}
+TOP = {
+    "seed": Known("seed", int, 0, "everything random follows from it", {"low": 0}),
+    "rounds": Known("rounds", int, 60, "communication rounds", {"low": 1}),
+}
+OPEN = ("partition", "model", "local", "method")
+SLOTS = assemble.SLOTS
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec. Open tables (`partition`, `model`, `local`, `method`) hold what was given, bound."""
+
+    seed: int = 0
+    rounds: int = 60
+    data: Data = Data()
+    partition: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cohort: Cohort = Cohort()
+    model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    local: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    method: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    evaluate: Evaluate = Evaluate()
+    engine: EngineTable = EngineTable()
+    checkpoint: CheckpointTable = CheckpointTable()
+
+    @staticmethod
+    def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
+        """From a TOML file."""
+        return Spec.of(read_toml(path), overrides)
+
+    @staticmethod
+    def of(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Spec:
+        """From tables as TOML gives them. `overrides`: dotted key → value."""
+        given = _plain(tables)
+        for dotted, value in (overrides or {}).items():
+            put(given, dotted, value)
+        given.pop("study", None)
+        known = [*TOP, *TABLES, *OPEN]
+        for name in given:
+            if name not in known:
+                guess = nearest(name, known)
+                hint = f' Did you mean "{guess}"?' if guess else ""
+                raise UserError(f"{name}: unknown key. Known keys: {', '.join(known)}.{hint}", key=name)
+            if name not in TOP and not isinstance(given[name], Mapping):
+                raise UserError(f"{name} must be a table, got {given[name]!r}", key=name)
+        values: dict[str, Any] = bind("", TOP, {k: given[k] for k in TOP if k in given})
+        for name, table in TABLES.items():
+            values[name] = table(**bind(name, fields_of(table), given.get(name, {})))
+        values["partition"] = assemble.check_partition(given.get("partition", {}))
+        values["model"] = assemble.check_model(given.get("model", {}))
+        method, local = assemble.check_method(given.get("method", {}), given.get("local", {}))
+        spec = Spec(**values, method=method, local=local)
+        spec.build()  # the parts' own checks of ranges and combinations
+        if spec.data.path and "name" not in given.get("data", {}):
+            spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, name=""))
+        if spec.cohort.size and "share" in given.get("cohort", {}):
+            raise UserError("cohort.size and cohort.share were both given; give one of them", key="cohort.size")
+        if spec.data.path and spec.data.name:
+            raise UserError("data.name and data.path were both given; give one of them", key="data.path")
+        return spec
+
+    def build(self) -> assemble.AnyMethod:
+        """The method with its parts. Loads no torch."""
+        return assemble.build_method(self.method, self.local)
+
+    def cohort_size(self, clients: int) -> int:
+        """How many of `clients` (newcomers excluded) are asked each round."""
+        size = self.cohort.size or max(1, round(self.cohort.share * clients))
+        if size > clients:
+            raise UserError(f"cohort.size is {size}, but there are {clients} clients to ask", key="cohort.size")
+        return int(size)
+
+    def tables(self) -> dict[str, Any]:
+        """Everything, with defaults filled in, as plain tables."""
+        out: dict[str, Any] = {"seed": self.seed, "rounds": self.rounds}
+        for name in ("data", "partition", "cohort", "model", "local", "method", *list(TABLES)[2:]):
+            value = getattr(self, name)
+            plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
+            if name == "cohort":
+                plain.pop("share" if plain["size"] else "size")
+            if name == "data":
+                plain.pop("name" if plain["path"] else "path")
+            out[name] = _plain(plain)
+        return out
+
+    def toml(self) -> str:
+        """The resolved spec as TOML, itself a spec."""
+        document = tomlkit.document()
+        for name, value in self.tables().items():
+            document[name] = value
+        return tomlkit.dumps(document)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, or one sentence about why they cannot be read."""
+    try:
+        text = Path(path).read_bytes().decode()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}", key="spec") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not text (UTF-8), so it is no spec", key="spec") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: is not TOML: {error}", key="spec") from error
+
+
+def put(tables: dict[str, Any], dotted: str, value: Any) -> None:
+    """Sets `a.b.c` in nested tables, making tables on the way."""
+    *way, last = dotted.split(".")
+    at = tables
+    for word in way:
+        at = at.setdefault(word, {})
+        if not isinstance(at, dict):
+            raise UserError(f"{dotted}: {word} is a value, not a table", key=dotted)
+    at[last] = value
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`: the value in TOML, or plain text where that does not parse."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        raise UserError(f'--set takes key=value, got "{text}"', key="set")
+    try:
+        return name.strip(), tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
+
+
+def _plain(value: Any) -> Any:
+    """Nested dicts, lists and scalars, without None and without tomlkit's wrappers."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return value
+    return value.unwrap() if hasattr(value, "unwrap") else value
+
+
+__all__ = ["Spec", "assignment", "put", "read_toml", "unknown"]
