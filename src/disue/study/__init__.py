@@ -1,0 +1,1 @@
+"""Many runs: a study's plan, its queue, its statistics and tables."""
