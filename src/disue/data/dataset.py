@@ -130,9 +130,7 @@ def constants(x: Array, kind: Kind) -> tuple[Float64, Float64]:
     channels = x.shape[1]
     if _bytes(x, kind):
         levels = np.arange(256) / 255
-        table = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(channels)]).astype(
-            np.float64
-        )
+        table = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(channels)]).astype(np.float64)
         count = table.sum(1)
         mean = table @ levels / count
         var = (table * (levels[None] - mean[:, None]) ** 2).sum(1) / count
@@ -149,10 +147,7 @@ def constants(x: Array, kind: Kind) -> tuple[Float64, Float64]:
         middle = mean.reshape((1, -1) + (1,) * (x.ndim - 2))
         var = (
             sum(
-                (
-                    ((x[i : i + _CHUNK].astype(np.float64) - middle) ** 2).sum(axes)
-                    for i in range(0, len(x), _CHUNK)
-                ),
+                (((x[i : i + _CHUNK].astype(np.float64) - middle) ** 2).sum(axes) for i in range(0, len(x), _CHUNK)),
                 np.zeros(channels),
             )
             / count
@@ -188,16 +183,17 @@ def _check_inputs(data: Dataset, name: str, x: object) -> None:
         if bad.any():
             row = int(np.flatnonzero(bad.reshape(len(bad), -1).any(1))[0])
             value = x[start + row].ravel()[bad[row].ravel()][0]
-            raise UserError(f"{where} holds {value}, first in row {start + row}; only finite numbers are allowed",
-                            key=name, found=start + row)  # fmt: skip
+            raise UserError(
+                f"{where} holds {value}, first in row {start + row}; only finite numbers are allowed",
+                key=name,
+                found=start + row,
+            )
 
 
 def _integers(data: Dataset, name: str, values: object, rows: int) -> IntVector:
     where = f"{data.name}: {name}"
     if not isinstance(values, np.ndarray):
-        raise UserError(
-            f"{where} is missing: expected {rows:,} integers, got {type(values).__name__}", key=name
-        )
+        raise UserError(f"{where} is missing: expected {rows:,} integers, got {type(values).__name__}", key=name)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UserError(
             f"{where}: expected integers (n,), got {values.dtype} {values.shape}",
@@ -205,8 +201,11 @@ def _integers(data: Dataset, name: str, values: object, rows: int) -> IntVector:
             found=str(values.dtype),
         )
     if len(values) != rows:
-        raise UserError(f"{where} has {len(values):,} entries, x_{name.rsplit('_', 1)[1]} has {rows:,} rows",
-                        key=name, found=len(values))  # fmt: skip
+        raise UserError(
+            f"{where} has {len(values):,} entries, x_{name.rsplit('_', 1)[1]} has {rows:,} rows",
+            key=name,
+            found=len(values),
+        )
     return values.astype(np.int64)
 
 

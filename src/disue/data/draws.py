@@ -21,9 +21,7 @@ Rng: TypeAlias = np.random.Generator
 def check_alpha(alpha: float) -> float:
     """alpha, if it is a finite number above 0."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not (0 < alpha < math.inf):
-        raise UserError(
-            f"partition.alpha must be a number > 0, got {alpha!r}", key="partition.alpha", found=alpha
-        )
+        raise UserError(f"partition.alpha must be a number > 0, got {alpha!r}", key="partition.alpha", found=alpha)
     return float(alpha)
 
 
@@ -236,6 +234,4 @@ def natural(data: Dataset, rng: Rng, *, min_size: int = 1) -> Partition:
     order = np.argsort(data.client_train, kind="stable")
     pieces = dict(zip(ids.tolist(), np.split(order, np.cumsum(sizes))[:-1], strict=True))
     rows = [pieces[i] for i in kept.tolist()]
-    return assemble(
-        data.y_train, rows, "natural", {"min_size": min_size}, ids=kept, dropped=int(ids.size - kept.size)
-    )
+    return assemble(data.y_train, rows, "natural", {"min_size": min_size}, ids=kept, dropped=int(ids.size - kept.size))

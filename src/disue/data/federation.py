@@ -56,9 +56,7 @@ class Federation:
                         key="evaluate.local_test",
                         found=client,
                     )
-                rows, held[client] = _divide(
-                    rows, self.dataset.y_train, SPLIT_SHARE, self.streams("split", client), 1
-                )
+                rows, held[client] = _divide(rows, self.dataset.y_train, SPLIT_SHARE, self.streams("split", client), 1)
             if self.validation:
                 rows, kept[client] = _divide(
                     rows, self.dataset.y_train, VALIDATION_SHARE, self.streams("validation", client), 0
@@ -80,9 +78,7 @@ class Federation:
                 found=shape,
             )
         if maps is not None and maps.shape[1] != self.dataset.classes:
-            raise UserError(
-                f"partition: label_maps are for {maps.shape[1]} classes, not {self.dataset.classes}"
-            )
+            raise UserError(f"partition: label_maps are for {maps.shape[1]} classes, not {self.dataset.classes}")
 
     def _own_tests(self) -> dict[int, IntVector]:
         owners = self.dataset.client_test
@@ -152,9 +148,7 @@ class Federation:
     def natural_test(self, client: int) -> Pair:
         """The data set's own test samples of this client (local_test "natural")."""
         if not self._natural:
-            raise UserError(
-                f'local_test = "{self.local_test}" has no natural test data', key="evaluate.local_test"
-            )
+            raise UserError(f'local_test = "{self.local_test}" has no natural test data', key="evaluate.local_test")
         return self._pair(self._of(self._natural, client), self.transform_key(client), test=True)
 
     def transform_key(self, client: int) -> Transform:

@@ -7,8 +7,10 @@ download's SHA-256 is written beside the file and later downloads must agree wit
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
 import urllib.error
@@ -33,7 +35,7 @@ _CIFAR = "https://www.cs.toronto.edu/~kriz/"
 
 
 class Progress(Protocol):
-    """Called now and then: file name, bytes that are there, bytes in all or None where the server does not say."""
+    """Called now and then: file name, bytes that are there, bytes in all (None: not known)."""
 
     def __call__(self, name: str, done: int, total: int | None, /) -> None: ...
 
@@ -64,9 +66,7 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
         Remote(f"{_CIFAR}cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a", 170498071, "", "tar"),
     ),
     "cifar100": (
-        Remote(
-            f"{_CIFAR}cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", 169001437, "", "tar"
-        ),
+        Remote(f"{_CIFAR}cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", 169001437, "", "tar"),
     ),
     "svhn": (
         Remote(f"{_SVHN}train_32x32.mat", "md5:e26dedcc434d2e4c54c9b2d4a06d8373", 182040794, "svhn"),
@@ -127,11 +127,19 @@ def fetch(
             place.mkdir(parents=True, exist_ok=True)
             file = place / remote.file
             if not (file.is_file() and _passes(file, remote)):
+                _room(place, remote)
                 _download(url, file, remote, progress or _silent)
             out.append(_unpack(file, place, remote.unpack) if remote.unpack else file)
         except OSError as error:
             raise _disk(place, error) from error
     return tuple(out)
+
+
+def _room(place: Path, remote: Remote) -> None:
+    """Refuses a download for which the disk has no room: twice its size where it will be unpacked as well."""
+    need = (remote.size or 0) * (2 if remote.unpack else 1)
+    if need > (free := shutil.disk_usage(place).free):
+        raise OSError(errno.ENOSPC, f"{need:,} bytes are needed, {free:,} are free")
 
 
 def _silent(name: str, done: int, total: int | None, /) -> None:
@@ -148,7 +156,7 @@ def _download(url: str, file: Path, remote: Remote, progress: Progress) -> None:
             request.add_header("Range", f"bytes={have}-")
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                whole = _receive(answer, part, have, remote.file, progress)
+                whole = _receive(answer, part, have, remote, progress)
         except urllib.error.HTTPError as error:
             if error.code == 416 and have and attempt == 0:
                 if _passes(part, remote, pin=file):
@@ -178,18 +186,18 @@ def _download(url: str, file: Path, remote: Remote, progress: Progress) -> None:
     os.replace(part, file)
 
 
-def _receive(answer: HTTPResponse, part: Path, have: int, name: str, progress: Progress) -> bool:
+def _receive(answer: HTTPResponse, part: Path, have: int, remote: Remote, progress: Progress) -> bool:
     """Writes the body to `part`, after what is there if the server agrees to go on; whether all of it came."""
     resumed = answer.status == 206 and _starts_at(answer.headers.get("Content-Range", ""), have)
     done = have if resumed else 0
     length = answer.headers.get("Content-Length")
     total = done + int(length) if length and length.isdigit() else None
     with part.open("ab" if resumed else "wb") as handle:
-        progress(name, done, total)
+        progress(remote.file, done, total or remote.size)
         while block := answer.read(_BLOCK):
             handle.write(block)
             done += len(block)
-            progress(name, done, total)
+            progress(remote.file, done, total or remote.size)
     return total is None or done == total
 
 
@@ -222,9 +230,7 @@ def _network(url: str, why: str, part: Path) -> UserError:
 
 def _disk(place: Path, error: OSError) -> UserError:
     why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or type(error).__name__)
-    return UserError(
-        f"{place}: {why}; free space or choose another folder with DISUE_DATA", key="disk", found=why
-    )
+    return UserError(f"{place}: {why}; free space or choose another folder with DISUE_DATA", key="disk", found=why)
 
 
 def _unpack(archive: Path, place: Path, kind: str) -> Path:
@@ -232,7 +238,7 @@ def _unpack(archive: Path, place: Path, kind: str) -> Path:
     steps: dict[str, Callable[[Path, Path], None]] = {"tar": _untar, "zip": _unzip}
     try:
         steps[kind](archive, place)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{archive} cannot be unpacked: {error}", key="archive", found=str(archive)) from error
     return place
 
@@ -254,7 +260,5 @@ def _unzip(archive: Path, place: Path) -> None:
                     key="archive",
                 )
             if stat.S_ISLNK(member.external_attr >> 16):
-                raise UserError(
-                    f"{archive}: refused, the archive holds a link: {member.filename}", key="archive"
-                )
+                raise UserError(f"{archive}: refused, the archive holds a link: {member.filename}", key="archive")
             box.extract(member, place)

@@ -70,17 +70,11 @@ class Partition:
         if clients == 0:
             raise UserError("partition: no client has any samples", key="partition")
         if len(self._place) != clients or len(self.lengths) != clients:
-            raise UserError(
-                f"partition: {clients} ids ({len(self._place)} different) with {len(self.lengths)} lengths"
-            )
+            raise UserError(f"partition: {clients} ids ({len(self._place)} different) with {len(self.lengths)} lengths")
         if (self.lengths < 1).any():
-            raise UserError(
-                f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition"
-            )
+            raise UserError(f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition")
         if int(self._starts[-1]) != len(self.indices):
-            raise UserError(
-                f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}"
-            )
+            raise UserError(f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}")
         outside = self.indices[(self.indices < 0) | (self.indices >= self.samples)]
         if outside.size:
             raise UserError(
@@ -94,14 +88,10 @@ class Partition:
         for name in ("truth", "turns", "label_maps"):
             value: Array | None = getattr(self, name)
             if value is not None and (len(value) != clients or value.dtype != np.int64):
-                raise UserError(
-                    f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name
-                )
+                raise UserError(f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name)
         maps = self.label_maps
         if maps is not None and (maps.ndim != 2 or (np.sort(maps, 1) != np.arange(maps.shape[1])).any()):
-            raise UserError(
-                "partition: label_maps holds a row that is no permutation of the labels", key="label_maps"
-            )
+            raise UserError("partition: label_maps holds a row that is no permutation of the labels", key="label_maps")
 
     @property
     def hash(self) -> str:
@@ -207,9 +197,7 @@ class Partition:
                 f"{path} is no partition file, or it is damaged", key="partition", found=str(path)
             ) from error
         if out.hash != header["hash"] or digest(*_present(out)) != header["check"]:
-            raise UserError(
-                f"{path}: its contents do not give the hash that stands in it", key="hash", found=str(path)
-            )
+            raise UserError(f"{path}: its contents do not give the hash that stands in it", key="hash", found=str(path))
         return out
 
 

@@ -102,16 +102,12 @@ def disjoint_labels(data: Dataset, rng: Rng, *, clients: int = 100, groups: int 
             found=groups,
         )
     truth = plant(rng, clients, groups)
-    piles = [
-        np.flatnonzero(np.isin(data.y_train, run)) for run in np.array_split(np.arange(data.classes), groups)
-    ]
+    piles = [np.flatnonzero(np.isin(data.y_train, run)) for run in np.array_split(np.arange(data.classes), groups)]
     rows = _share_out(rng, truth, piles)
     return assemble(data.y_train, rows, "disjoint-labels", {"clients": clients, "groups": groups}, truth=truth)
 
 
-def cluster_dirichlet(
-    data: Dataset, rng: Rng, *, clients: int = 100, groups: int = 4, alpha: float = 0.1
-) -> Partition:
+def cluster_dirichlet(data: Dataset, rng: Rng, *, clients: int = 100, groups: int = 4, alpha: float = 0.1) -> Partition:
     """One label prior per group from Dir(α · 1), whose samples its members share out iid."""
     check_alpha(alpha)
     _check(data, clients, groups)

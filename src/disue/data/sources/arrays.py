@@ -88,9 +88,10 @@ def guess_kind(x: Array, stem: str, said: Array | None = None) -> Kind:
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise broken(path, "a single array, not an .npz with x_train, y_train, x_test, y_test")
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise broken(path, "a single array, not an .npz with x_train, y_train, x_test, y_test")
+        with opened as file:
             out: dict[str, Array] = {}
             for key in (*NEEDED, *_OPTIONAL):
                 if key in file.files:

@@ -24,7 +24,7 @@ BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 def _reconstruct(kind: object, shape: object, code: object) -> Array:
     """What numpy's own `_reconstruct` does for a plain array: an empty one, filled afterwards by its state."""
-    if kind is not np.ndarray or shape not in ((0,), (0,)) or code not in ("b", b"b"):
+    if kind is not np.ndarray or shape != (0,) or code not in ("b", b"b"):
         raise pickle.UnpicklingError("an array that is not written the usual way")
     return np.ndarray((0,), np.int8)
 
@@ -79,9 +79,7 @@ def _loaded(handle: IO[bytes]) -> object:
 def find10(folder: Path, whole: bool) -> list[Path] | None:
     """Batch files, test file and meta; with `whole` all five batches, else at least one."""
     places = roots(folder, (FOLDER10, f"cifar10/{FOLDER10}", "cifar10"))
-    root = first_with(
-        places, (*BATCHES, "test_batch", "batches.meta") if whole else ("test_batch", "batches.meta")
-    )
+    root = first_with(places, (*BATCHES, "test_batch", "batches.meta") if whole else ("test_batch", "batches.meta"))
     if root is None:
         return None
     batches = [root / name for name in BATCHES if exists(root / name)]
@@ -91,20 +89,14 @@ def find10(folder: Path, whole: bool) -> list[Path] | None:
 def find100(folder: Path, whole: bool) -> list[Path] | None:
     """train, test and meta."""
     del whole
-    root = first_with(
-        roots(folder, (FOLDER100, f"cifar100/{FOLDER100}", "cifar100")), ("train", "test", "meta")
-    )
+    root = first_with(roots(folder, (FOLDER100, f"cifar100/{FOLDER100}", "cifar100")), ("train", "test", "meta"))
     return None if root is None else [root / "train", root / "test", root / "meta"]
 
 
 def read10(paths: list[Path]) -> Dataset:
     """CIFAR-10 from `find10`'s files; row counts are what the files hold."""
     *batches, test, meta = paths
-    note = (
-        ""
-        if len(batches) == len(BATCHES)
-        else f"training batches {', '.join(p.name[-1] for p in batches)} only"
-    )
+    note = "" if len(batches) == len(BATCHES) else f"training batches {', '.join(p.name[-1] for p in batches)} only"
     return _dataset("cifar10", batches, test, meta, "labels", "label_names", note)
 
 
@@ -114,9 +106,7 @@ def read100(paths: list[Path]) -> Dataset:
     return _dataset("cifar100", [train], test, meta, "fine_labels", "fine_label_names", "")
 
 
-def _dataset(
-    name: str, batches: list[Path], test: Path, meta: Path, key: str, names_key: str, note: str
-) -> Dataset:
+def _dataset(name: str, batches: list[Path], test: Path, meta: Path, key: str, names_key: str, note: str) -> Dataset:
     known = facts.FACTS[name]
     pairs = [_batch(path, key) for path in batches]
     x_test, y_test = _batch(test, key)

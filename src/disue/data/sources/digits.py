@@ -12,9 +12,7 @@ import numpy as np
 
 from disue.data.dataset import Dataset
 
-CITATION = (
-    "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998"
-)
+CITATION = "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998"
 _TEST = 360
 
 

@@ -57,8 +57,7 @@ FACTS: dict[str, Facts] = {
         "sequence",
         6,
         ("WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"),
-        "D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, "
-        "ESANN 2013",
+        "D. Anguita et al., A Public Domain Dataset for Human Activity Recognition Using Smartphones, ESANN 2013",
     ),
     "shakespeare": Facts(
         "text",

@@ -71,6 +71,4 @@ def unreadable(path: Path, error: OSError) -> UserError:
 
 def broken(path: Path, what: str) -> UserError:
     """One sentence for a file whose contents are not what its name promises."""
-    return UserError(
-        f"{path}: {what}; the file is damaged, cut off or of another format", key="path", found=str(path)
-    )
+    return UserError(f"{path}: {what}; the file is damaged, cut off or of another format", key="path", found=str(path))

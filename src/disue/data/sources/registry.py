@@ -98,7 +98,5 @@ def _from_path(name: str | None, path: Path) -> Dataset:
         return digits.load()
     found = SOURCES[name].find(path, False)
     if found is None:
-        raise UserError(
-            f"data.path: {path} does not hold {SOURCES[name].wanted}", key="data.path", found=str(path)
-        )
+        raise UserError(f"data.path: {path} does not hold {SOURCES[name].wanted}", key="data.path", found=str(path))
     return SOURCES[name].read(found)

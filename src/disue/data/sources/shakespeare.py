@@ -47,9 +47,7 @@ def read(paths: list[Path]) -> Dataset:
     else:
         train, test = (_leaf([p for p in paths if p.parent.name == split]) for split in ("train", "test"))
         roles = {
-            name: (train[name], test.get(name, _none()))
-            for name in train
-            if _characters(train[name]) >= SHORTEST_ROLE
+            name: (train[name], test.get(name, _none())) for name in train if _characters(train[name]) >= SHORTEST_ROLE
         }
     names = sorted(name for name, (train_, _) in roles.items() if len(train_[1]))
     if not names:
@@ -74,9 +72,7 @@ def read(paths: list[Path]) -> Dataset:
         variant="official",
         files=hashes(paths),
         citation=known.citation,
-        note="from the plain text of some plays, windows every 10 characters"
-        if len(paths) == 1
-        else "LEAF's JSON",
+        note="from the plain text of some plays, windows every 10 characters" if len(paths) == 1 else "LEAF's JSON",
     )
 
 
