@@ -1,6 +1,7 @@
 """Who belongs together?"""
 
 from disue.parts.grouping.given import Alone, Fixed, Nothing, OneGroup, Oracle, Random
+from disue.parts.grouping.linkage import Linkage, Seen
 
 KINDS: dict[str, type] = {
     "one": OneGroup,
@@ -8,6 +9,7 @@ KINDS: dict[str, type] = {
     "fixed": Fixed,
     "oracle": Oracle,
     "random": Random,
+    "linkage": Linkage,
 }
 
-__all__ = ["KINDS", "Alone", "Fixed", "Nothing", "OneGroup", "Oracle", "Random"]
+__all__ = ["KINDS", "Alone", "Fixed", "Linkage", "Nothing", "OneGroup", "Oracle", "Random", "Seen"]
