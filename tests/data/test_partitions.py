@@ -252,7 +252,8 @@ x = np.zeros((900, 1, 2, 2), np.uint8)
 data = Dataset("d", x, y, x, y, 9, "image", client_train=y * 7)
 kinds = ["dirichlet", "class-dirichlet", "iid", "shards", "natural", "rotated", "permuted-labels",
          "disjoint-labels", "cluster-dirichlet"]
-found = {k: make(data, k, streams=Streams(4), **({} if k == "natural" else {"clients": 12})).hash for k in kinds}))
+found = {k: make(data, k, streams=Streams(4), **({} if k == "natural" else {"clients": 12})).hash for k in kinds}
+print(json.dumps(found))
 """
 
 
