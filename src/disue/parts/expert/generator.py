@@ -63,7 +63,7 @@ class GeneratorDistil:
     source          "generator"; "noise": Gaussian inputs; "real": public inputs with their labels
     transfer, diversity   β_t, β_d, times r(t) = clip((t − warmup) / ramp, 0, 1)
     labels (a, b, tau)    group label sampling
-    weights (weights_…)   group weighting
+    weights (weights_…, power)   group weighting
     mask, mixture   how teachers are completed for classes they never saw, and mixed
     fidelity, disagree    which teachers must see the asked label; where they are set against the student
     temperature     T of teachers and student
