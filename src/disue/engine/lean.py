@@ -1,0 +1,191 @@
+"""The fast backend for one core: the same training as `loop`, with everything that can be re-used re-used.
+
+What is rearranged: one module for all clients, whose tensors are views of one flat buffer; one flat
+gradient; one gather of the data per pass; no optimiser, data loader or copy of a module. Convolutions of
+images run with the channels innermost (weights and inputs), which is faster; the flat vector keeps the
+order of the layout, so nothing outside can tell. Rounding differs from `loop` by that order alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from disue.core.checks import Array
+from disue.core.clients import Batch, Phase, SelfTrained
+from disue.core.errors import UserError
+from disue.engine.batches import Draws, kept_generators
+from disue.engine.interface import Job, Trained, Work
+from disue.engine.moves import Moves, moves, normalised, prepare, tensors
+from disue.models.flat import FlatModule, bind
+
+
+class Lean:
+    """Keeps its modules from call to call; what they hold in between has no meaning."""
+
+    def __init__(self, *, channels_last: bool | None = None) -> None:
+        self._channels_last = channels_last
+        self._seat: _Seat | None = None
+
+    def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]:
+        if self._seat is None or not self._seat.fits(work):
+            self._seat = _Seat(work, self._channels_last)
+        for job in jobs:
+            if isinstance(job.local, SelfTrained):
+                raise UserError(
+                    f'local part {type(job.local).__name__} trains by itself: set engine.backend = "loop"',
+                    key="engine.backend",
+                )
+            begun = time.perf_counter()
+            with kept_generators(work.device):
+                ends, steps, loss = self._seat.client(work, job)
+            yield Trained(job.id, ends, steps, loss, time.perf_counter() - begun)
+
+
+class _Seat:
+    """The module in training, and one more for each named vector that a loss looks at."""
+
+    def __init__(self, work: Work, channels_last: bool | None) -> None:
+        self.network, self.dtype, self.device = work.network, work.dtype, work.device
+        self.last = channels_last
+        if channels_last is None:
+            self.last = work.device == "cpu" and work.network.input_kind == "image"
+        self.model = _Bound(self._fresh(), bool(self.last))
+        self.others: list[_Bound] = []
+        self.gradient, self.velocity = torch.zeros_like(self.model.flat), torch.zeros_like(self.model.flat)
+        self.least = 2 if normalised(self.model.module) else 1
+        self.moves: dict[object, Moves] = {}
+
+    def fits(self, work: Work) -> bool:
+        return self.network is work.network and (self.dtype, self.device) == (work.dtype, work.device)
+
+    def _fresh(self) -> FlatModule:
+        zeros = torch.zeros(self.network.layout.d).numpy()
+        return bind(self.network.module(zeros).to(self.device), self.dtype)
+
+    def client(self, work: Work, job: Job) -> tuple[dict[str, Array], int, float]:
+        """(ends by name, steps of "model", mean loss of "model")."""
+        fixed = tensors(job.context.fixed, self.dtype, self.device)
+        vectors = tensors(job.context.trained, self.dtype, self.device)
+        if self.last and job.inputs.ndim == 4:
+            inputs = job.inputs.contiguous(memory_format=torch.channels_last)
+        else:
+            inputs = job.inputs
+        draws, steps, seen = Draws(work, job.id), 0, 0
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for phase in job.local.phases:
+            self.model.set(vectors[phase.vector])
+            made, samples, losses = self._phase(phase, {**fixed, **vectors}, draws, inputs, job.labels)
+            vectors[phase.vector] = self.model.flat.clone()
+            if phase.vector == "model":
+                steps, seen, total = steps + made, seen + samples, total + losses
+        ends = {name: vector.cpu().numpy() for name, vector in vectors.items()}
+        return ends, steps, float(total) / seen if seen else float("nan")
+
+    def _phase(
+        self, phase: Phase, context: Mapping[str, Tensor], draws: Draws, data: Tensor, labels: Tensor
+    ) -> tuple[int, int, Tensor]:
+        """(steps, samples seen, sum of their losses). The model's flat buffer is moved."""
+        layout, sgd, model = self.network.layout, phase.sgd, self.model
+        if phase.trains not in self.moves:
+            self.moves[phase.trains] = moves(layout, phase.trains)
+        found = self.moves[phase.trains]
+        prepare(model.module, layout, found, len(labels))
+        trained = [weight for weight in model.bound.parameters if weight.requires_grad]
+        named: dict[str, _Bound] = {}
+
+        def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
+            if name is None:
+                return model.bound.both(inputs)
+            if name not in named:
+                named[name] = self._other(len(named), context[name])
+            with torch.no_grad():
+                return named[name].bound.both(inputs)
+
+        draws.begin(phase.vector)
+        self.gradient.zero_()
+        self.velocity.zero_()
+        steps = samples = 0
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for order, cuts in draws.passes(phase.vector, len(labels), sgd, self.least):
+            rows = torch.from_numpy(order[: cuts[-1].stop]).to(self.device)
+            pass_inputs, pass_labels = _gather(data, rows), labels.index_select(0, rows)
+            for cut in cuts:
+                batch = Batch(draws.augment(phase.vector, pass_inputs[cut]), pass_labels[cut])
+                loss = phase.loss(forward, batch, context)
+                slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+                self._step(phase, found, slopes, context)
+                size = cut.stop - cut.start
+                total += loss.detach() * size
+                steps, samples = steps + 1, samples + size
+        return steps, samples, total
+
+    @torch.no_grad()
+    def _step(self, phase: Phase, found: Moves, slopes: tuple[Tensor, ...], context: Mapping[str, Tensor]) -> None:
+        sgd, flat, gradient, at = phase.sgd, self.model.flat, self.gradient, 0
+        for start, stop in found.runs:
+            size, first = 0, at
+            while size < stop - start:
+                size, at = size + slopes[at].numel(), at + 1
+            torch.cat([slope.reshape(-1) for slope in slopes[first:at]], out=gradient[start:stop])
+        if sgd.clip > 0:
+            gradient.mul_((sgd.clip / gradient.norm()).clamp(max=1.0))
+        corrected = phase.correct(gradient, flat, context)
+        way = gradient if corrected is None else corrected
+        if sgd.weight_decay > 0:
+            way = way + sgd.weight_decay * flat
+        if sgd.momentum > 0:
+            way = self.velocity.mul_(sgd.momentum).add_(way)
+        for start, stop in found.runs:
+            flat[start:stop].sub_(way[start:stop], alpha=sgd.lr)
+        self.model.refresh()
+
+    def _other(self, index: int, vector: Tensor) -> _Bound:
+        if index == len(self.others):
+            self.others.append(_Bound(self._fresh(), bool(self.last)))
+        other = self.others[index]
+        other.set(vector)
+        other.module.eval()
+        return other
+
+
+class _Bound:
+    """A flat module, of which the convolutions may lie with the channels innermost.
+
+    Their weights are then no views of the flat buffer but copies, refreshed after every step.
+    """
+
+    def __init__(self, bound: FlatModule, channels_last: bool) -> None:
+        self.bound, self.module, self.flat = bound, bound.module, bound.flat
+        self._turned: list[tuple[Tensor, Tensor]] = []
+        for layer in bound.module.modules() if channels_last else ():
+            if isinstance(layer, nn.Conv2d):
+                weight, view = layer.weight, layer.weight.data
+                weight.data = view.clone(memory_format=torch.channels_last)
+                self._turned.append((weight, view))
+        layout = bound.layout
+        self._counters = [
+            (buffer, buffer.clone()) for name, buffer in bound.module.named_buffers() if name not in layout.slices
+        ]
+
+    def set(self, vector: Tensor) -> None:
+        """Copies a vector (d,) in, and sets counters back."""
+        with torch.no_grad():
+            self.flat.copy_(vector)
+            for buffer, first in self._counters:
+                buffer.copy_(first)
+            self.refresh()
+
+    def refresh(self) -> None:
+        for weight, view in self._turned:
+            weight.data.copy_(view)
+
+
+def _gather(inputs: Tensor, rows: Tensor) -> Tensor:
+    """Rows of the inputs, in the memory format of the inputs."""
+    if inputs.ndim == 4 and not inputs.is_contiguous():
+        return inputs.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+    return inputs.index_select(0, rows)

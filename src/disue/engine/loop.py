@@ -1,0 +1,135 @@
+"""The reference backend: one client after the other, one fresh module per phase. Slow, and obvious."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from disue.core.checks import Array
+from disue.core.clients import Batch, Phase, SelfTrained
+from disue.core.layout import Layout
+from disue.engine.batches import Draws, kept_generators
+from disue.engine.interface import Job, Trained, Work
+from disue.engine.moves import Moves, moves, normalised, prepare, tensors
+from disue.models.split import both
+
+
+class Loop:
+    """Trains exactly as a textbook says. Runs every local part, those that train by themselves too."""
+
+    def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]:
+        for job in jobs:
+            begun = time.perf_counter()
+            with kept_generators(work.device):
+                if isinstance(job.local, SelfTrained):
+                    ends, steps, loss = _self_trained(job.local, work, job), 0, float("nan")
+                else:
+                    ends, steps, loss = _phases(work, job)
+            yield Trained(job.id, ends, steps, loss, time.perf_counter() - begun)
+
+
+def _self_trained(local: SelfTrained, work: Work, job: Job) -> Mapping[str, Array]:
+    seed = work.streams.torch_seed(work.stream, work.round, job.id)
+    Draws(work, job.id).begin("model")
+    return dict(local.train(work.network, job.inputs, job.labels, job.context, seed))
+
+
+def _phases(work: Work, job: Job) -> tuple[dict[str, Array], int, float]:
+    """(ends by name, steps of "model", mean loss of "model")."""
+    fixed = tensors(job.context.fixed, work.dtype, work.device)
+    vectors = tensors(job.context.trained, work.dtype, work.device)
+    draws, steps, total, seen = Draws(work, job.id), 0, 0.0, 0
+    for phase in job.local.phases:
+        end, losses, sizes = _phase(work, job, phase, {**fixed, **vectors}, draws)
+        vectors[phase.vector] = end
+        if phase.vector == "model":
+            steps += len(losses)
+            total += sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+            seen += sum(sizes)
+    ends = {name: vector.cpu().numpy() for name, vector in vectors.items()}
+    return ends, steps, total / seen if seen else float("nan")
+
+
+def _phase(
+    work: Work, job: Job, phase: Phase, context: Mapping[str, Tensor], draws: Draws
+) -> tuple[Tensor, list[float], list[int]]:
+    """(end, losses of the batches, sizes of the batches). Nothing in `context` changes."""
+    layout, sgd = work.network.layout, phase.sgd
+    module = _module(work, context[phase.vector])
+    found = moves(layout, phase.trains)
+    prepare(module, layout, found, len(job.labels))
+    weights = dict(module.named_parameters())
+
+    def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
+        if name is None:
+            return both(module, inputs)
+        with torch.no_grad():
+            return both(_module(work, context[name]).eval(), inputs)
+
+    mask = _mask(layout, found, work)
+    velocity = torch.zeros_like(context[phase.vector])
+    losses, sizes = [], []
+    draws.begin(phase.vector)
+    least = 2 if normalised(module) else 1
+    for order, cuts in draws.passes(phase.vector, len(job.labels), sgd, least):
+        for cut in cuts:
+            rows = torch.from_numpy(order[cut]).to(work.device)
+            batch = Batch(draws.augment(phase.vector, job.inputs[rows]), job.labels[rows])
+            loss = phase.loss(forward, batch, context)
+            names = [entry.name for entry in layout.entries if entry.name in found.weights]
+            slopes = torch.autograd.grad(
+                loss, [weights[name] for name in names], allow_unused=True, materialize_grads=True
+            )
+            gradient = _flat(layout, dict(zip(names, slopes, strict=True)), velocity)
+            now = _read(module, layout, velocity)
+            if sgd.clip > 0:
+                gradient = gradient * (sgd.clip / gradient.norm()).clamp(max=1.0)
+            corrected = phase.correct(gradient, now, context)
+            if corrected is not None:
+                gradient = corrected
+            if sgd.weight_decay > 0:
+                gradient = gradient + sgd.weight_decay * now
+            if sgd.momentum > 0:
+                velocity = sgd.momentum * velocity + gradient
+                gradient = velocity
+            _write(module, layout, torch.where(mask, now - sgd.lr * gradient, now))
+            losses.append(float(loss.detach()))
+            sizes.append(len(rows))
+    return _read(module, layout, velocity), losses, sizes
+
+
+def _module(work: Work, vector: Tensor) -> nn.Module:
+    """A fresh module with these weights."""
+    module = work.network.module(torch.zeros(len(vector)).numpy()).to(work.device, work.dtype)
+    _write(module, work.network.layout, vector)
+    return module
+
+
+def _mask(layout: Layout, found: Moves, work: Work) -> Tensor:
+    out = torch.zeros(layout.d, dtype=torch.bool, device=work.device)
+    for start, stop in found.runs:
+        out[start:stop] = True
+    return out
+
+
+def _flat(layout: Layout, values: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    """Tensors by name as one vector (d,), zero where there is none."""
+    out = torch.zeros_like(like)
+    for name, value in values.items():
+        out[layout.slices[name]] = value.reshape(-1)
+    return out
+
+
+def _read(module: nn.Module, layout: Layout, like: Tensor) -> Tensor:
+    state = module.state_dict()
+    return _flat(layout, {entry.name: state[entry.name] for entry in layout.entries}, like)
+
+
+def _write(module: nn.Module, layout: Layout, vector: Tensor) -> None:
+    state = module.state_dict()
+    with torch.no_grad():
+        for entry in layout.entries:
+            state[entry.name].copy_(vector[layout.slices[entry.name]].view(entry.shape))

@@ -1,0 +1,197 @@
+"""The plain door: a simulation's answers, shown as far as the orders asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from disue.core.checks import Array, Float64, IntVector, Matrix, Vector, matrix
+from disue.core.errors import UserError
+from disue.core.groups import Groups
+from disue.core.layout import WHOLE, Part
+from disue.core.orders import Orders, Sight
+from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
+from disue.core.world import World
+from disue.engine.answers import Answer
+from disue.engine.linear import blocks, gram
+from disue.engine.measure import measure
+from disue.engine.shelf import Shelf
+from disue.engine.traffic import Traffic
+
+T = TypeVar("T")
+UPDATE = "update"
+
+
+class PlainUploads:
+    """Answers from memory; see `core.uploads.Uploads` for the door itself. For the simulator besides:
+
+    dropped         id → why its answer was left out
+    notes           sentences for the run's log
+    ends, losses    id → its end, (d,); its mean training loss (NaN where nothing was trained)
+    bytes_down, bytes_up, client_seconds   so far: questions through the door add to them
+    """
+
+    def __init__(
+        self,
+        world: World,
+        orders: Orders,
+        answers: Sequence[Answer],
+        shelf: Shelf,
+        dropped: Mapping[int, str],
+        traffic: Traffic,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self._world, self._orders, self._shelf, self._traffic = world, orders, shelf, traffic
+        self._answers = tuple(sorted(answers, key=lambda answer: answer.id))
+        self._ids = np.array([answer.id for answer in self._answers], np.int64)
+        self.dropped, self.notes = dict(dropped), notes
+
+    # -- the door ----------------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> IntVector:
+        return self._ids
+
+    def cosine(self, of: Part = WHOLE, anchors: Matrix | None = None) -> Gram:
+        self._asked(Sight.COSINE)
+        return self._gram(of, anchors).cosine()
+
+    def gram(self, of: Part = WHOLE, anchors: Matrix | None = None) -> Gram:
+        self._asked(Sight.GRAM)
+        return self._gram(of, anchors)
+
+    def choice(self) -> Float64:
+        self._asked(Sight.CHOICE)
+        c = self._orders.which.shape[1]
+        return np.array([answer.choice for answer in self._answers], np.float64).reshape(-1, c)
+
+    def sums(self, groups: Groups, of: str = UPDATE) -> GroupSums:
+        self._asked(Sight.SUMS)
+        at = groups.rows(groups.at(self._ids))
+        weights, counts = np.zeros(groups.numbers.size), np.zeros(groups.numbers.size, np.int64)
+        rows = [self._row(answer, of) for answer in self._answers]
+        d = self._world.layout.d if of == UPDATE else (rows[0].size if rows else 0)
+        totals, whole = np.zeros((groups.numbers.size, d)), np.zeros(d)
+        # the same origin for all, or none: sums of the plain ends
+        origin = np.float64(0.0) if of != UPDATE or self._orders.origin is None else self._orders.origin
+        for answer, row in zip(self._answers, at, strict=True):
+            if row >= 0:
+                weights[row] += self._weight(answer)
+                counts[row] += 1
+        for block in blocks(d):
+            about = origin if isinstance(origin, np.float64) else origin[block].astype(np.float64)
+            for answer, value, row in zip(self._answers, rows, at, strict=True):
+                if row >= 0:
+                    term = self._weight(answer) * (value[block].astype(np.float64) - about)
+                    totals[row, block] += term
+                    whole[block] += term
+        return GroupSums(groups.numbers, totals, weights, counts, whole)
+
+    def labels(self, groups: Groups) -> IntVector:
+        self._asked(Sight.LABELS)
+        self._traffic.labels(self._ids)
+        out = np.zeros((groups.numbers.size, self._world.layout.classes), np.int64)
+        for answer, row in self._members(groups):
+            out[row] += answer.labels
+        return out
+
+    def moments(
+        self,
+        groups: Groups,
+        under: Vector | None = None,
+        against: Vector | None = None,
+        *,
+        per_class: bool = False,
+    ) -> Moments:
+        self._asked(Sight.MOMENTS)
+        members = list(self._members(groups))
+        self._traffic.moments([answer for answer, _ in members], under, against, per_class)
+        with self._traffic.timed():
+            return measure(self._world, groups, members, self._shelf, under, against, per_class)
+
+    def vectors(self, of: str = UPDATE) -> Matrix:
+        self._asked(Sight.VECTORS)
+        if of == UPDATE:
+            rows = [answer.end - answer.start for answer in self._answers]
+            return np.array(rows).reshape(len(rows), self._world.layout.d)
+        shapes = {self._extra(answer, of).shape for answer in self._answers}
+        if len(shapes) > 1:
+            raise UserError(f'vectors("{of}"): clients sent different shapes {sorted(shapes)}', key=of)
+        rows = [self._extra(answer, of) for answer in self._answers]
+        return np.array(rows).reshape(len(rows), -1) if rows else np.zeros((0, 0), np.float32)
+
+    # -- the simulator's --------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> dict[int, Array]:
+        return {answer.id: answer.end for answer in self._answers}
+
+    @property
+    def losses(self) -> dict[int, float]:
+        return {answer.id: answer.loss for answer in self._answers}
+
+    @property
+    def steps(self) -> dict[int, int]:
+        return {answer.id: answer.steps for answer in self._answers}
+
+    @property
+    def bytes_down(self) -> int:
+        return self._traffic.down
+
+    @property
+    def bytes_up(self) -> int:
+        return self._traffic.up
+
+    @property
+    def client_seconds(self) -> float:
+        return self._traffic.seconds
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _asked(self, sight: Sight) -> None:
+        if sight not in self._orders.report.sight:
+            asked = ", ".join(sorted(self._orders.report.sight)) or "nothing"
+            raise UserError(
+                f"the {PLAIN.name} door shows {sight.value} only where the orders ask for it; "
+                f"these ask for {asked}: name it in report.sight",
+                key="report.sight",
+                found=sight.value,
+            )
+
+    def _gram(self, of: Part, anchors: Matrix | None) -> Gram:
+        parts = self._orders.report.parts or (WHOLE,)
+        if of not in parts:
+            raise UserError(
+                f"similarity of {', '.join(of.patterns)} was not asked for: name the part in report.parts",
+                key="report.parts",
+                found=of.patterns,
+            )
+        layout = self._world.layout
+        columns = np.flatnonzero(layout.mask(of))
+        given = np.zeros((0, layout.d), np.float32) if anchors is None else matrix("anchors", anchors, None, layout.d)
+        rows = [(answer.end, answer.start) for answer in self._answers]
+        return Gram(self._ids, *gram(rows, given, columns))
+
+    def _members(self, groups: Groups) -> Iterator[tuple[Answer, int]]:
+        """(answer, row of its group) of those who answered, in the order of ids."""
+        for answer, row in zip(self._answers, groups.rows(groups.at(self._ids)).tolist(), strict=True):
+            if row >= 0:
+                yield answer, row
+
+    def _weight(self, answer: Answer) -> float:
+        return float(answer.size) if self._orders.report.weights == "samples" else 1.0
+
+    def _row(self, answer: Answer, of: str) -> Array:
+        return answer.end if of == UPDATE else self._extra(answer, of).reshape(-1)
+
+    def _extra(self, answer: Answer, name: str) -> Array:
+        if name not in self._orders.report.extras:
+            raise UserError(
+                f'"{name}" was not asked for: name it in report.extras '
+                f"(these orders ask for {', '.join(self._orders.report.extras) or 'none'})",
+                key="report.extras",
+                found=name,
+            )
+        return answer.extras[name]

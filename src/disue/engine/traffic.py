@@ -1,0 +1,91 @@
+"""What an exchange costs: bytes down and up, and the clients' seconds. Counted as a network would send it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from disue.core.checks import Array, IntVector, Vector, digest
+from disue.core.orders import Orders, Sight
+from disue.core.world import World
+from disue.engine.answers import Answer
+
+FLOAT, COUNT = 4, 8  # bytes of a number: floats and moments as float32, counts as int64
+
+
+class Traffic:
+    """Each distinct vector goes once to each client; a triangle is sent of a symmetric matrix."""
+
+    def __init__(self, world: World, orders: Orders) -> None:
+        self.world, self.orders = world, orders
+        self.down = self.up = 0
+        self.seconds = 0.0
+        self._sent: dict[int, set[str]] = {}
+        self._names: dict[int, str] = {}
+        self._labels = False
+
+    def start(self, client: int, rows: Sequence[int]) -> None:
+        """The vectors that a client is sent, as rows of the orders' starts; and the extras."""
+        sent = self._sent.setdefault(client, set())
+        for row in dict.fromkeys(rows):
+            self._names.setdefault(row, digest(self.orders.starts[row]))
+            self._send(sent, self._names[row])
+        self.down += sum(_size(value) for value in self.orders.extras.values())
+
+    def answer(self, answer: Answer) -> None:
+        """A client's upload; and its seconds."""
+        report = self.orders.report
+        if self.orders.local is not None:
+            self.up += FLOAT * self._update()
+        if report.choice != "none":
+            self.up += COUNT if report.choice == "loss" else FLOAT * answer.choice.size
+        self.up += sum(_size(answer.extras[name]) for name in report.extras)
+        self.seconds += answer.seconds
+
+    def labels(self, ids: IntVector) -> None:
+        """Label counts go up once in an exchange."""
+        if not self._labels:
+            self.up += COUNT * self.world.layout.classes * ids.size
+            self._labels = True
+
+    def moments(self, answers: Sequence[Answer], under: Vector | None, against: Vector | None, per_class: bool) -> None:
+        """A vector to measure under goes down where the client does not hold it; moments go up."""
+        classes, f = self.world.layout.classes, self.world.layout.features
+        names = [digest(vector) for vector in (under, against) if vector is not None]
+        numbers = classes * f + (classes if per_class else 1) * f * (f + 1) // 2
+        if against is not None:
+            numbers += (f + 1) * (f + 2) // 2 + (f + 1) * f
+        for answer in answers:
+            sent = self._sent.setdefault(answer.id, set())
+            for name in names:
+                self._send(sent, name)
+            self.up += COUNT * classes + FLOAT * numbers
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """The clients' seconds spent inside."""
+        begun = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - begun
+
+    def _send(self, sent: set[str], name: str) -> None:
+        if name not in sent:
+            sent.add(name)
+            self.down += FLOAT * self.world.layout.d
+
+    def _update(self) -> int:
+        """Numbers of an update: the whole, or the parts compared where nothing else of it is asked for."""
+        report, layout = self.orders.report, self.world.layout
+        if report.sight & {Sight.SUMS, Sight.VECTORS}:
+            return layout.d
+        if not report.sight & {Sight.COSINE, Sight.GRAM}:
+            return 0
+        masks = [layout.mask(part) for part in report.parts]
+        return int(np.any(masks, axis=0).sum()) if masks else layout.d
+
+
+def _size(value: Array) -> int:
+    return int(np.size(value)) * (FLOAT if np.asarray(value).dtype.kind == "f" else COUNT)
