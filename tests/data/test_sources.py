@@ -56,8 +56,6 @@ def test_official_folder_itself(formats: Path, name: str) -> None:
 def test_prepared_sets(data_root: Path, name: str) -> None:
     if not (data_root / f"{name}.npz").exists():
         pytest.skip(f"no {name}.npz in DISUE_DATA")
-    if name == "cifar10":
-        pytest.skip("large; the others read the same way")
     data = load(name, data_dir=data_root)
     assert data.variant in ("prepared", "official")
     assert (data.client_train is not None) == (name in ("har", "shakespeare"))
@@ -215,12 +213,32 @@ def test_places_that_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         load("svhn")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may read everything")
 def test_folder_without_permission(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
     with pytest.raises(UserError, match="Permission denied"):
         load("har", data_dir=closed)
+
+
+def test_folder_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for arguments in ({"data_dir": tmp_path}, {"path": tmp_path}):
+        with pytest.raises(UserError, match="cannot be read: Permission denied"):
+            load("har", **arguments)  # type: ignore[arg-type]
+
+
+def test_har_text_that_is_cut_off(formats: Path, tmp_path: Path) -> None:
+    shutil.copytree(formats / "UCI HAR Dataset", tmp_path / "har", copy_function=shutil.copyfile)
+    signal = tmp_path / "har/train/Inertial Signals/body_acc_x_train.txt"
+    good = signal.read_text()
+    for text in (good[:-40], good.replace("e-00", "e-x0", 1), "", good.replace("\n", "", 1)):
+        signal.write_text(text)
+        with pytest.raises(UserError, match="body_acc_x_train"):
+            load("har", path=tmp_path)
 
 
 def test_har_time_split() -> None:

@@ -244,6 +244,8 @@ def _unpack(archive: Path, place: Path, kind: str) -> Path:
 
 
 def _untar(archive: Path, place: Path) -> None:
+    if not hasattr(tarfile, "data_filter"):  # Python before 3.11.4 cannot unpack with care
+        raise UserError(f"{archive}: unpacking needs Python 3.11.4 or later; unpack it by hand", key="archive")
     with tarfile.open(archive) as tar:
         tar.extractall(place, filter="data")
 

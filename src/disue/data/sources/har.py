@@ -8,6 +8,7 @@ first half with the last training window of its activity is left out.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -96,14 +97,16 @@ def _table(path: Path) -> Array:
     """(rows, columns) float32 from a text file of numbers; the columns are separated by blanks."""
     try:
         text = path.read_text("ascii")
-        lines = text.split("\n")
-        width = len(lines[0].split())
-        values = np.array(text.split(), np.float32)
+        width = len(text[: text.find("\n")].split())
+        rows = sum(1 for line in text.splitlines() if line.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # older numpy only warns where the text stops being numbers
+            values = np.fromstring(text, np.float64, sep=" ").astype(np.float32)
     except OSError as error:
         raise unreadable(path, error) from error
-    except ValueError as error:
+    except (ValueError, DeprecationWarning) as error:
         raise broken(path, "not a table of numbers") from error
     wide = "Inertial" in str(path.parent)
-    if width < 1 or values.size % width or width != (128 if wide else 1):
+    if width < 1 or values.size != rows * width or width != (128 if wide else 1):
         raise broken(path, f"lines of {width} numbers, expected {128 if wide else 1}")
     return values.reshape(-1, width)
