@@ -16,6 +16,7 @@ freedom, and a class never seen keeps its column of the averaged head.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,23 +44,39 @@ LABELS = ("prior", "tempered", "uniform")  # what a store without groups can say
 class MomentsDistil:
     """The average with a head solved from class moments; `enabled = false` is the average, bit for bit.
 
-    head      "lda" linear discriminant, "ncm" the same with γ = 1 (nearest class mean), "ridge" class-
-              balanced ridge regression, "sgd" the averaged head re-taught on virtual features
-    vector    "fresh": moments under the new average (one more exchange with the cohort);
-              "received": under what was sent, so the head lags one body behind
-    factor    s, the factor of the centred head: it sets how confident clients start, err on the small side.
-              "match": the ratio that gives it the norm of the averaged head, anew every round (no figures
-              yet; since clients sharpen what they receive, it may grow). "sgd" has no factor
-    prior     π: class shares q_c ∝ p_c^π over the classes seen, p by `labels` of the kept counts; they are
-              the log-prior in the discriminants, the weights of "ridge" and the labels drawn for "sgd".
-              0 is uniform, whatever `labels`
-    weights   how groups are mixed per class (see `weights`); "uniform-all" is here "uniform", since a group
-              without a class has no mean of it
-    per_class covariances per class for the features drawn by "sgd"; pooled where C·F² > 4·d
-    min_class a class with fewer samples (of a group that is asked for) is carried over, as if absent
-    every     rounds between two measurements; in between, and whenever the door's answer is stale, the head
-              is made from the store as it stands
+    head             "lda" linear discriminant, "ncm" the same with γ = 1 (nearest class mean), "ridge"
+                     class-balanced ridge regression, "sgd" the averaged head re-taught on virtual features
+    vector           "fresh": moments under the new average (one more exchange with the cohort);
+                     "received": under what was sent, so the head lags one body behind
+    transport        the kept moments are moved along with the body; needs "fresh"
+    decay            λ of a class's kept moments when it is refreshed (without transport rather 0.5)
+    factor           s, the factor of the centred head: how confident clients start; err on the small side.
+                     "match": the ratio that gives it the norm of the averaged head, anew every round (no
+                     figures yet; since clients sharpen what they receive, it may grow). None for "sgd"
+    gamma            γ, shrinkage of the covariance towards the mean variance; up to 1 with few samples
+    prior            π: class shares q_c ∝ p_c^π over the classes seen, p by `labels` of the kept counts:
+                     the log-prior of the discriminants, the weights of "ridge", the labels drawn for
+                     "sgd". 0 is uniform, whatever `labels`
+    blend            share of the new head, the rest is the averaged one
+    ridge            ρ of the "ridge" head
+    transport_ridge  ρ of the map that transport fits, towards "nothing moved"
+    weights          how groups are mixed per class: count, purity, softmax, uniform, or uniform-all, which
+                     is here uniform, since a group without a class has no mean of it
+    weights_gamma, weights_rho  exponents of "count": N_gc^γ · (N_gc/N_g)^ρ
+    weights_power    exponent of "purity"
+    weights_temperature  temperature of "softmax"
+    labels           prior, tempered (by tau) or uniform; bears on the head only where `prior` > 0
+    tau              exponent of "tempered"
+    per_class        covariances per class for the features drawn by "sgd"; pooled where C·F² > 4·d
+    enabled          false: the average is the expert, and nothing is asked
+    min_class        a class with fewer samples (of a group that is asked for) is carried over, as if absent
+    every            rounds between two measurements; in between, and whenever the door's answer is stale,
+                     the head is made from the store as it stands
+    steps, lr        of "sgd", in batches of 100
+    draws            virtual features for "sgd"
     """
+
+    family: ClassVar[str] = "moments"
 
     head: str = "lda"
     vector: str = "fresh"
@@ -93,8 +110,9 @@ class MomentsDistil:
             ranges.switch(f"expert.{key}", getattr(self, key))
         for key in ("decay", "gamma", "blend"):
             ranges.number(f"expert.{key}", getattr(self, key), 0.0, 1.0)
-        for key in ("prior", "ridge", "transport_ridge"):
+        for key in ("ridge", "transport_ridge"):
             ranges.number(f"expert.{key}", getattr(self, key), 0.0)
+        ranges.number("expert.prior", self.prior, 0.0, 10.0)  # beyond, shares underflow
         if isinstance(self.factor, str):
             ranges.name("expert.factor", self.factor, [MATCH])
         else:
@@ -191,9 +209,7 @@ class MomentsDistil:
             kept = store.refreshed(kept, new, self.decay)
         notes = [note] if note else []
         if self.per_class and not known and not self._per_class(layout):
-            notes.append(
-                "covariances per class would be larger than four models; one pooled covariance is used"
-            )
+            notes.append("covariances per class would be larger than four models; one pooled covariance is used")
         return kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
 
     def _answer(self, layout: Layout, making: Making, known: bool) -> tuple[Moments | None, str]:
