@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from disue.core.errors import UserError
+from disue.data import NAMES, load
 from disue.data import fetch as module
 from disue.data.fetch import REMOTES, Remote, fetch
 
@@ -207,6 +208,18 @@ def test_archives_are_unpacked(server: Server, tmp_path: Path) -> None:
     assert not (tmp_path / "__MACOSX").exists()
 
 
+def test_from_server_to_data_set(server: Server, formats: Path, tmp_path: Path) -> None:
+    folder = formats / "cifar-10-batches-py"
+    names = {f"data_batch_{i}": "data_batch_1" for i in range(1, 6)} | {n: n for n in ("test_batch", "batches.meta")}
+    packed = tar_of(*((f"cifar-10-batches-py/{name}", (folder / real).read_bytes()) for name, real in names.items()))
+    server.files["cifar-10-python.tar.gz"] = packed
+    checksum = f"md5:{hashlib.md5(packed).hexdigest()}"
+    remote = Remote("https://nowhere.invalid/cifar-10-python.tar.gz", checksum, unpack="tar")
+    fetch("cifar10", tmp_path, base_url=server.url, remotes=(remote,))
+    data = load("cifar10", data_dir=tmp_path)
+    assert (data.variant, data.sizes) == ("official", (250, 20))
+
+
 @pytest.mark.parametrize("name", ["../out.txt", "/tmp/out.txt", "a/../../out.txt", "a\\..\\out.txt"])
 def test_archives_stay_inside(server: Server, tmp_path: Path, name: str) -> None:
     inner = tmp_path / "data"
@@ -233,8 +246,6 @@ def test_links_and_damage_in_archives(server: Server, tmp_path: Path) -> None:
 
 
 def test_registry_is_whole(tmp_path: Path) -> None:
-    from disue.data import NAMES
-
     assert set(NAMES) == {"digits", *REMOTES}
     for remotes in REMOTES.values():
         for remote in remotes:
