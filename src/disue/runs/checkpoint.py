@@ -22,7 +22,6 @@ from disue.core.errors import UserError
 from disue.runs.folder import FORMAT, write
 
 NAME = re.compile(r"round-(\d+)\.safetensors")
-KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,14 @@ class Saved:
 
 
 def save_state(folder: Path, round: int, state: object, meta: Mapping[str, object]) -> Path:
-    """Writes `folder/round-00012.safetensors`; the older ones but the last are dropped afterwards."""
+    """Writes `folder/round-00012.safetensors`; the one before is dropped afterwards."""
     arrays, skeleton = tree.take(state)
     about = {**meta, "format": FORMAT, "round": round, "skeleton": skeleton}
     # safetensors keeps no zero-dimensional shapes apart from (), and needs contiguous arrays: both hold here
     blob = save(dict(arrays), metadata={"disue": json.dumps(about)})
     path = folder / f"round-{round:05d}.safetensors"
     write(path, lambda file: file.write(blob))
-    for old in rounds(folder)[:-KEPT]:
+    for old in rounds(folder)[:-1]:
         (folder / f"round-{old:05d}.safetensors").unlink(missing_ok=True)
     return path
 
@@ -86,6 +85,4 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         assert isinstance(about, dict)
         return arrays, about
     except (SafetensorError, OSError, ValueError, KeyError, AssertionError) as error:
-        older = [r for r in rounds(path.parent) if path.name != f"round-{r:05d}.safetensors"]
-        hint = f"; delete it to go on from round {older[-1]}" if older else ""
-        raise UserError(f"{path}: is no whole checkpoint of disue ({error}){hint}", key="checkpoint") from error
+        raise UserError(f"{path}: is no whole checkpoint of disue ({error})", key="checkpoint") from error

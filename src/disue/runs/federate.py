@@ -19,10 +19,11 @@ from disue.core.rounds import draw_cohort, finish
 from disue.core.uploads import Uploads
 from disue.engine.availability import answering
 from disue.engine.engine import Engine
+from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
 from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
-from disue.runs.folder import Folder, Row
+from disue.runs.folder import Folder, Row, unwritable
 from disue.runs.setup import Setup
 
 LAST = 10  # rounds that are always evaluated
@@ -259,16 +260,18 @@ class Federate:
         if self.folder is None:
             return
         path = self.folder.path / "checkpoint"
-        self.engine.memory.save(path / "memory", self.round)
+        try:
+            self.engine.memory.save(path / "memory", self.round)
+        except OSError as error:
+            raise unwritable(path / "memory", error) from error
         checkpoint.save_state(path, self.round, self.state, self._meta())
-        self.engine.memory.drop(path / "memory", keep=checkpoint.rounds(path))
+        MemoryStore.commit(path / "memory", self.round)
 
     def _meta(self) -> dict[str, object]:
         return {
             "method": str(self.setup.spec.method["name"]),
             "fingerprint": self.setup.world.layout.fingerprint,
             "partition": self.setup.partition.hash,
-            "ends": {},
         }
 
     def restore(self) -> int:
@@ -285,7 +288,7 @@ class Federate:
             method=str(self.setup.spec.method["name"]),
             fingerprint=self.setup.world.layout.fingerprint,
         )
-        self.engine.memory.load(path / "memory", saved.round)
+        self.engine.memory = MemoryStore.load(path / "memory", saved.round)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
         return saved.round
