@@ -19,7 +19,6 @@ from disue.core.rounds import draw_cohort, finish
 from disue.core.uploads import Uploads
 from disue.engine.availability import answering
 from disue.engine.engine import Engine
-from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
 from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
@@ -265,7 +264,7 @@ class Federate:
         except OSError as error:
             raise unwritable(path / "memory", error) from error
         checkpoint.save_state(path, self.round, self.state, self._meta())
-        MemoryStore.commit(path / "memory", self.round)
+        self.engine.memory.drop(path / "memory", keep=checkpoint.rounds(path))
 
     def _meta(self) -> dict[str, object]:
         return {
@@ -288,7 +287,7 @@ class Federate:
             method=str(self.setup.spec.method["name"]),
             fingerprint=self.setup.world.layout.fingerprint,
         )
-        self.engine.memory = MemoryStore.load(path / "memory", saved.round)
+        self.engine.memory.load(path / "memory", saved.round)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
         return saved.round
