@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import nn
+
 from disue.core.clients import Batch, Context, Finished, Sgd
 from disue.core.layout import WHOLE, Part
 from disue.core.orders import Orders, Report, Sight
@@ -14,7 +16,6 @@ from disue.models.build import build
 from disue.models.flat import flatten
 from disue.models.network import TorchNetwork
 from disue.parts.local import Erm
-from torch import nn
 
 IDS = (4001, 17, 902)
 SIZES = {4001: 7, 17: 23, 902: 12}
@@ -100,9 +101,7 @@ class Bed:
         which = given.pop("which", np.zeros((len(ids), 1), np.int64))
         origin = given.pop("origin", starts[0] if len(starts) == 1 else None)
         round = given.pop("round", 3)
-        return Orders(
-            round, np.array(ids), starts, which, origin=origin, local=local, report=report, **given
-        )
+        return Orders(round, np.array(ids), starts, which, origin=origin, local=local, report=report, **given)
 
     def engine(self, backend="lean", **given):
         return Engine(self.held, backend, **given)
@@ -113,13 +112,21 @@ class Bed:
 
 
 def bed(name="mlp", **given):
-    """Beds by name: linear, mlp, tiny, text, normed, dropping."""
+    """Beds by name: linear, mlp, tiny, text, sequence, residual, normed, dropping."""
     torch.manual_seed(5)
     if name in ("normed", "dropping"):
         module = Normed(0.4 if name == "dropping" else 0.0).eval()
         return Bed(module, (2, 4, 4), clients((2, 4, 4), **given))
     if name == "tiny":
         return Bed(build("tiny", (1, 8, 8), 4, 3), (1, 8, 8), clients((1, 8, 8), **given))
+    if name == "text":
+        module = build("gru", (9,), 4, 3, hidden=5, vocabulary=6)
+        return Bed(module, (9,), clients((9,), **given), "text")
+    if name == "sequence":
+        return Bed(build("cnn1d", (2, 16), 4, 3), (2, 16), clients((2, 16), **given), "sequence")
+    if name == "residual":
+        module = build("resnet8", (3, 8, 8), 4, 3, norm="batch", width=4)
+        return Bed(module, (3, 8, 8), clients((3, 8, 8), **given))
     if name == "linear":
         return Bed(build("mlp", (5,), 4, 3, hidden=()), (5,), clients(**given), "vector")
     return Bed(build("mlp", (5,), 4, 3, hidden=(6,)), (5,), clients(**given), "vector")

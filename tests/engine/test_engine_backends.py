@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_bed import IDS, Erm, Phased, Step, bed
+
 from disue.core.clients import Sgd
 from disue.core.errors import UserError
 from disue.core.layout import BODY, HEAD, Part
-from engine_bed import IDS, Erm, Phased, Step, bed
 
 SGD = Sgd(lr=0.1, epochs=2, batch=5)
 PARTS = {
@@ -41,7 +42,16 @@ def test_a_round_in_float64(name, part):
         assert c.steps == a.steps
 
 
-@pytest.mark.parametrize("name", BEDS)
+@pytest.mark.parametrize("name", ["text", "sequence", "residual"])
+def test_a_round_in_float64_of_other_models(name):
+    b = bed(name)
+    a, c = (b.train(PARTS["rich"], backend, double=True).ends for backend in ("loop", "lean"))
+    for client in IDS:
+        assert np.abs(a[client] - b.start).max() > 1e-4
+        np.testing.assert_allclose(c[client], a[client], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*BEDS, "text", "sequence", "residual"])
 def test_one_step_in_float32(name):
     b = bed(name)
     local = Erm(steps=1, batch=5, lr=0.1)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_bed import IDS, SIZES, Erm, bed, clients
+
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.streams import Streams
 from disue.engine.batches import batches
-from engine_bed import IDS, SIZES, Erm, bed, clients
 
 BACKENDS = ("loop", "lean")
 
@@ -24,7 +25,7 @@ def slope(w, b, x, y):
 
 def sgd(start, x, y, client, *, lr, epochs, batch, momentum=0.0, decay=0.0, clip=0.0, steps=0, seed=0, round=3):
     """Textbook SGD on logistic regression (weights (4, 5), then biases), with the batches of the streams."""
-    v, theta, made, losses = np.zeros(24), start.astype(np.float64), 0, 0
+    v, theta, made = np.zeros(24), start.astype(np.float64), 0
     x = x.astype(np.float64)
     n = len(y)
     cuts = [(a, min(a + batch, n)) for a in range(0, n, batch)]
