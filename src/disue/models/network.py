@@ -106,7 +106,11 @@ class TorchNetwork:
         """Inputs as the model takes them: token numbers as int64, all else as float32, on its device."""
         kind = np.int64 if self._kind == "text" else np.float32
         out = inputs.astype(kind, copy=not inputs.flags.writeable)
-        return torch.from_numpy(np.ascontiguousarray(out)).to(self._device)
+        made = torch.from_numpy(np.ascontiguousarray(out)).to(self._device)
+        if self._kind == "image" and made.ndim == 4 and self._device == "cpu":
+            # pooling is vectorised only with the channels innermost: a pass takes a third of the time
+            return made.contiguous(memory_format=torch.channels_last)
+        return made
 
     def _fitting_batch(self) -> int:
         """How many samples fit the limit on activations, seen in one pass over zeros."""

@@ -143,10 +143,10 @@ def test_a_step_of_sgd_by_hand():
 
 def test_adam_by_hand():
     module = torch.nn.Linear(1, 1, bias=False)
-    maker = Maker(module, np.zeros(1, np.float32), rate=0.1, clip=10.0)
+    maker = Maker(module, np.zeros(1, np.float32), rate=0.1, clip=1.9)  # bites in the first step only
     tally, first, second, expected = Tally(), 0.0, 0.0, 0.0
     for step in (1, 2, 3):
-        gradient = 2 * (expected - 1)
+        gradient = max(2 * (expected - 1), -1.9)
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         expected -= 0.1 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
         maker.step(lambda: (module.weight.sum() - 1) ** 2, tally)
@@ -166,6 +166,25 @@ def test_temperature_mixture_and_the_other_keys_run():
         assert np.isfinite(out.expert).all()
         assert (out.expert[:9] != average[:9]).any()
         assert out.info.values["dphase.discarded"] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("fidelity", ["each", "mixture", "average"]),
+        ("disagree", ["none", "disagree", "disagree-correct"]),
+        ("mask", ["anchor", "shape", "none"]),
+        ("mixture", ["probability", "logit"]),
+        ("weights", ["count", "uniform-all", "softmax"]),
+        ("labels", ["prior", "uniform"]),
+        ("output", ["tanh", "norm"]),
+        ("generator_steps", [0, 1, 2]),
+        ("diversity", [0.0, 1.0]),
+    ],
+)
+def test_keys_reach_the_generator(key, values):
+    found = {digest(made(small(batch=64, **{key: value}))[0].memory.weights) for value in values}
+    assert len(found) == len(values)
 
 
 def test_the_teachers_are_asked_once_per_batch_of_the_student():

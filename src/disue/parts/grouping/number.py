@@ -15,6 +15,7 @@ from disue.core.checks import Float64, IntVector
 from disue.parts.grouping.merging import TIE, Merges
 
 LEAST = {"silhouette": 0.1, "gap": TIE}  # below: one group
+SAME = 1e-9  # updates this near are one direction: what is left of 1 − cos is the rounding of float32
 ROUNDS = 5  # scores of a cohort of ten are noisy: they are averaged over so many rounds
 
 
@@ -33,7 +34,7 @@ def silhouette(distances: Float64, labels: IntVector) -> float:
     means[rows, labels] = np.inf
     outside = means.min(axis=1)
     largest = np.maximum(inside, outside)
-    scores = np.where((own > 1) & (largest > 0), (outside - inside) / np.where(largest > 0, largest, 1), 0.0)
+    scores = np.where((own > 1) & (largest > SAME), (outside - inside) / np.where(largest > SAME, largest, 1), 0.0)
     return float(scores.mean())
 
 
