@@ -173,7 +173,7 @@ def test_temperature_mixture_and_the_other_keys_run():
     [
         ("fidelity", ["each", "mixture", "average"]),
         ("disagree", ["none", "disagree", "disagree-correct"]),
-        ("mask", ["anchor", "shape", "none"]),
+        ("mask", ["anchor", "shape"]),
         ("mixture", ["probability", "logit"]),
         ("weights", ["count", "uniform-all", "softmax"]),
         ("labels", ["prior", "uniform"]),
