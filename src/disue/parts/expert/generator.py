@@ -201,9 +201,7 @@ class GeneratorDistil:
         if self.idle:
             return Made(making.average, memory)
         ledger = memory.ledger.after(making.groups.numbers, making.uploads.labels(making.groups))
-        kept = GeneratorMemory(
-            memory.weights, memory.older, ledger if self.teachers == "all" else memory.ledger
-        )
+        kept = GeneratorMemory(memory.weights, memory.older, ledger if self.teachers == "all" else memory.ledger)
         teachers, shares = self._teachers(making, ledger)
         pool = Pool.of(world) if self.source == "real" else None
         if pool is not None:  # a class without real inputs cannot be asked for
@@ -261,9 +259,7 @@ class GeneratorDistil:
         fade = self.lr_decay**making.round
         maker = older = None
         if self.source == "generator":
-            maker = Maker(
-                self._module(world), memory.weights, rate=self.generator_lr * fade, clip=self.generator_clip
-            )
+            maker = Maker(self._module(world), memory.weights, rate=self.generator_lr * fade, clip=self.generator_clip)
             older = Maker(self._module(world), memory.older) if memory.older.size else None
         student = Student(
             world.network,
