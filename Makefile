@@ -1,0 +1,60 @@
+# Everything is installed into .venv by the project's own files; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+OUT ?= out/demo
+
+.PHONY: help install demo test lint bench docs wheel wheel-test clean
+
+help:
+	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
+	@echo "make install     the package into $(VENV)"
+	@echo "make test        all tests but the slow ones; needs no data folder"
+	@echo "make lint        ruff, mypy, import contracts"
+	@echo "make bench       seconds per round of a few methods"
+	@echo "make docs        the generated parts of README.md and docs/"
+	@echo "make wheel       dist/*.whl;  make wheel-test  installs it apart and runs it"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "disue needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.developed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/disue demo --out $(OUT)
+
+test: $(VENV)/.developed
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+lint: $(VENV)/.developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/rounds.py
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+wheel: $(VENV)/.developed
+	rm -rf build dist
+	$(BIN)/python -m build --wheel --outdir dist .
+
+wheel-test: $(VENV)/.developed
+	$(BIN)/python -m pytest -m slow tests/house
+
+clean:
+	rm -rf build dist out runs .mypy_cache .ruff_cache .hypothesis .import_linter_cache
