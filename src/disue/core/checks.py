@@ -73,9 +73,7 @@ def positions(wanted: IntVector, among: IntVector, name: str = "ids") -> IntVect
     found = order[at] if among.size else np.zeros(wanted.shape, np.int64)
     missing = (among[found] != wanted) if among.size else np.ones(wanted.shape, bool)
     if missing.any():
-        raise UserError(
-            f"{name}: client {int(wanted[missing][0])} is not among the {among.size} known ids", key=name
-        )
+        raise UserError(f"{name}: client {int(wanted[missing][0])} is not among the {among.size} known ids", key=name)
     return found.astype(np.int64)
 
 

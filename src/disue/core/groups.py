@@ -121,9 +121,7 @@ class Groups:
         """Moves the clients named in `mapping` into groups that exist; all others stay."""
         strange = sorted(set(mapping.values()) - set(self.numbers.tolist()))
         if strange:
-            raise UserError(
-                f"groups: there is no group {strange[0]}; groups are {self.numbers.tolist()}", key="groups"
-            )
+            raise UserError(f"groups: there is no group {strange[0]}; groups are {self.numbers.tolist()}", key="groups")
         merged = {**self.as_dict(), **{int(i): int(g) for i, g in mapping.items()}}
         ids = _ints(sorted(merged))
         return replace(self, ids=ids, of=_ints(merged[int(i)] for i in ids))
@@ -131,9 +129,7 @@ class Groups:
     def split(self, number: int, parts: Sequence[IntVector]) -> Groups:
         """Replaces a group by one child per part; refused unless the parts are exactly its members."""
         if number not in self.numbers:
-            raise UserError(
-                f"groups: there is no group {number}; groups are {self.numbers.tolist()}", key="groups"
-            )
+            raise UserError(f"groups: there is no group {number}; groups are {self.numbers.tolist()}", key="groups")
         given = np.concatenate([np.asarray(part, np.int64) for part in parts]) if parts else _ints()
         if np.unique(given).size != given.size or set(given.tolist()) != set(self.members(number).tolist()):
             raise UserError(
@@ -177,9 +173,7 @@ class Groups:
         gets a fresh number, its parent being the group that most of its members came from. Clients that are
         not in `found` stay; groups left without a member live on.
         """
-        parts = sorted(
-            (np.sort(np.asarray(part, np.int64)) for part in found if len(part)), key=lambda p: int(p[0])
-        )
+        parts = sorted((np.sort(np.asarray(part, np.int64)) for part in found if len(part)), key=lambda p: int(p[0]))
         check_ids("groups", np.concatenate([_ints(), *parts]))
         overlap = np.zeros((len(parts), self.numbers.size))
         for row, part in enumerate(parts):

@@ -79,11 +79,7 @@ class Orders:
         for name, rows in (("which", self.which), ("into", self.into)):
             if rows is None:
                 continue
-            if (
-                rows.ndim != 2
-                or rows.shape[0] != self.ids.size
-                or (name == "into" and rows.shape != self.which.shape)
-            ):
+            if rows.ndim != 2 or rows.shape[0] != self.ids.size or (name == "into" and rows.shape != self.which.shape):
                 raise UserError(
                     f"orders.{name}: expected one row per client ({self.ids.size}, c), got shape {rows.shape}",
                     key=name,
@@ -105,9 +101,7 @@ class Orders:
     def among(self, ids: IntVector) -> Orders:
         """The same orders for some of the clients, in the order given."""
         at = checks.positions(ids, self.ids, "orders")
-        return replace(
-            self, ids=self.ids[at], which=self.which[at], into=None if self.into is None else self.into[at]
-        )
+        return replace(self, ids=self.ids[at], which=self.which[at], into=None if self.into is None else self.into[at])
 
 
 def origin_of(starts: Matrix) -> Vector | None:

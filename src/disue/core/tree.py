@@ -36,21 +36,13 @@ def take(value: object) -> tuple[dict[str, Array], Json]:
         if isinstance(node, tuple):
             return {"tuple": [walk(item, f"{path}.{i}") for i, item in enumerate(node)]}
         if isinstance(node, Mapping):
-            return {
-                "map": [
-                    [walk(k, f"{path}.{i}#"), walk(v, f"{path}.{i}")] for i, (k, v) in enumerate(node.items())
-                ]
-            }
+            return {"map": [[walk(k, f"{path}.{i}#"), walk(v, f"{path}.{i}")] for i, (k, v) in enumerate(node.items())]}
         if dataclasses.is_dataclass(node) and not isinstance(node, type):
             fields = {
-                f.name: walk(getattr(node, f.name), f"{path}.{f.name}")
-                for f in dataclasses.fields(node)
-                if f.init
+                f.name: walk(getattr(node, f.name), f"{path}.{f.name}") for f in dataclasses.fields(node) if f.init
             }
             return {"class": named(type(node)), "fields": fields}
-        raise TypeError(
-            f"{path}: a state is made of dataclasses, arrays and scalars, found {type(node).__name__}"
-        )
+        raise TypeError(f"{path}: a state is made of dataclasses, arrays and scalars, found {type(node).__name__}")
 
     return arrays, walk(value, "state")
 
@@ -108,9 +100,7 @@ def put(arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type]
             found = arrays.get(node["array"])
             if found is None or found.dtype.str != node["dtype"] or list(found.shape) != node["shape"]:
                 got = "nothing" if found is None else f"{found.dtype} {found.shape}"
-                raise fail(
-                    f"array {node['array']} should be {node['dtype']} {tuple(node['shape'])}, found {got}"
-                )
+                raise fail(f"array {node['array']} should be {node['dtype']} {tuple(node['shape'])}, found {got}")
             return found
         if "value" in node:
             return node["value"]
@@ -123,9 +113,7 @@ def put(arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type]
         if "class" in node:
             kind = classes.get(node["class"])
             if kind is None:
-                raise fail(
-                    f"holds a {node['class']}, which this method's state has not: it belongs to another method"
-                )
+                raise fail(f"holds a {node['class']}, which this method's state has not: it belongs to another method")
             names = {f.name for f in dataclasses.fields(kind) if f.init}
             if names != set(node["fields"]):
                 raise fail(f"{node['class']} has fields {sorted(node['fields'])}, expected {sorted(names)}")

@@ -132,9 +132,7 @@ class Composed(Generic[G, A, E]):
             report=self.report,
         )
 
-    def tell(
-        self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads
-    ) -> Told[State[G, A, E]]:
+    def tell(self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads) -> Told[State[G, A, E]]:
         survey = orders.stream == SURVEY
         if not uploads.ids.size:
             after = state if survey else replace(state, round=state.round + 1)
@@ -145,9 +143,7 @@ class Composed(Generic[G, A, E]):
             models = inherit(state.models, state.groups, groups, state.average)
             return Told(replace(state, groups=groups, models=models, grouping=assigned.memory), assigned.info)
         common = self.start.common(state.view()) and orders.origin is not None
-        merged = self.aggregate.merge(
-            world, state.aggregate, state.view(), groups, orders, uploads, common=common
-        )
+        merged = self.aggregate.merge(world, state.aggregate, state.view(), groups, orders, uploads, common=common)
         making = Making(
             state.round,
             orders.origin if common else None,
@@ -182,19 +178,21 @@ class Composed(Generic[G, A, E]):
         numbers = state.groups.at(ids)
         group = np.where(numbers == UNKNOWN, base, state.groups.rows(numbers))
         group = np.where(group < 0, base, group)
-        # A client with several candidates receives them all; what it uses is its own group's.
-        if chosen.which.shape[1] > 1 and chosen.into is None:
-            return Served(known, group, group)
         into = chosen.which if chosen.into is None else chosen.into
-        column = np.zeros(ids.size, np.int64)
-        if into.shape[1] > 1:
-            column = np.clip(state.groups.rows(numbers), 0, into.shape[1] - 1)
+        several = into.shape[1] > 1
+        column = np.clip(state.groups.rows(numbers), 0, into.shape[1] - 1) if several else 0
         received = into[np.arange(ids.size), column]
         rows, inverse = np.unique(received, return_inverse=True)
         models = np.concatenate([known, chosen.starts[rows]])
+        receives = known.shape[0] + inverse.reshape(-1).astype(np.int64)
+        if several:
+            # A client with several candidates receives them all; what it uses is its own group's, or what
+            # is trained from it. One that has not chosen yet uses what all groups know together.
+            receives = group if chosen.into is None else receives
+            receives = np.where(group == base, known.shape[0] - 1, receives)
         return Served(
             models,
-            known.shape[0] + inverse.reshape(-1).astype(np.int64),
+            receives,
             group,
             expert=base + 1 if state.expert is not None else None,
             average=base if state.expert is not None else None,

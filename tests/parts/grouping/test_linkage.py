@@ -368,3 +368,12 @@ def test_the_table_and_sights():
     part: Grouping[Seen] = Linkage(when="cohort")
     assert part.sight == {Sight.COSINE} and Linkage().sight == {Sight.COSINE, Sight.SUMS}
     assert not OneGroup().sight
+
+
+def test_one_direction_at_many_lengths_is_one_group():
+    # what float32 leaves of 1 − cos is no structure, however large its silhouette
+    step = np.random.default_rng(0).normal(size=D)
+    came = {i: (START + n * step / 7).astype(np.float32) for n, i in enumerate(client_ids(12), start=1)}
+    for rule in ("silhouette", "gap"):
+        out = run(Linkage(choose=rule, part="whole"), world(list(came), D), came, survey=True)
+        assert out.groups.numbers.tolist() == [0]

@@ -71,8 +71,7 @@ def _all_named(what: str, mapping: Mapping[int, int], world: World) -> Groups:
     missing = [i for i in ids if i not in mapping]
     if missing:
         raise UserError(
-            f"{what} must name every client; {len(missing)} of {len(ids)} are missing, "
-            f"the first is {missing[0]}",
+            f"{what} must name every client; {len(missing)} of {len(ids)} are missing, the first is {missing[0]}",
             key=what,
             found=missing[0],
         )

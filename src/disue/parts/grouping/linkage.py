@@ -181,9 +181,7 @@ class Linkage:
         note = f"linkage: {left} new clients could be compared with no group and stay without one"
         return groups.assign(homes), Info({"placed": float(len(homes))}, (note,) if left else ())
 
-    def _directions(
-        self, world: World, groups: Groups, memory: Seen, orders: Orders, uploads: Uploads
-    ) -> Directions:
+    def _directions(self, world: World, groups: Groups, memory: Seen, orders: Orders, uploads: Uploads) -> Directions:
         """Kept only while somebody is still to be placed."""
         if not (groups.at(world.census.ids) == UNKNOWN).any():
             return Directions.none()
