@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, make_dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from disue.core.errors import UserError
 from disue.core.groups import Groups
@@ -103,3 +105,27 @@ def test_files_that_do_not_fit_are_refused_in_a_sentence(change, message):
     arrays, skeleton = broken(change)
     with pytest.raises(UserError, match=message):
         put(arrays, skeleton, classes_of(state()))
+
+
+JUNK = st.sampled_from([None, 5, "x", [], {}, [[1]], {"class": 3, "fields": []}, {"array": []}, {"map": [1]}])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damaged_descriptions_are_refused_or_make_a_state_but_never_crash(data):
+    arrays, skeleton = take(state())
+
+    def damage(node):
+        """Replaces one node on a random way down."""
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(node[key], dict | list) and node[key] and data.draw(st.integers(0, 3)):
+            damage(node[key])
+        else:
+            node[key] = data.draw(JUNK)
+
+    damage(skeleton)
+    try:
+        put(arrays, skeleton, classes_of(state()))
+    except UserError as error:
+        assert str(error).startswith("state: ")

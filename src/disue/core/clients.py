@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from disue.core.checks import Array, IntVector, Matrix, Vector
-from disue.core.layout import WHOLE, Part
+from disue.core.layout import WHOLE, Layout, Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +47,7 @@ class Order:
     extras: Mapping[str, Array]
     size: int
     labels: IntVector  # (classes,) its label counts
+    layout: Layout  # what the entries of its vectors are: a private part is found by name or type
 
 
 @dataclass(frozen=True)

@@ -120,4 +120,9 @@ def put(arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type]
             return kind(**{name: walk(item) for name, item in node["fields"].items()})
         raise fail("is damaged: a node of its description has no kind")
 
-    return walk(skeleton)
+    try:
+        return walk(skeleton)
+    except UserError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise fail(f"is damaged: its description does not make a state ({type(error).__name__})") from error
