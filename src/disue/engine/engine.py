@@ -132,6 +132,7 @@ class Engine:
             extras=orders.extras,
             size=self._clients.size(client),
             labels=self._clients.label_counts(client),
+            layout=world.layout,
         )
         extras = {} if orders.probe is None else orders.probe(data.x, data.y, order)
         return _Asked(order, received, choice, extras, time.perf_counter() - begun)

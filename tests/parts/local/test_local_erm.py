@@ -16,7 +16,7 @@ from disue.parts.local.adjusted import log_prior
 
 def order(labels=(3, 0, 1), d=2):
     start = np.arange(d, dtype=np.float32)
-    return Order(4001, 2, start, start[None], 0, np.ones(1), {}, sum(labels), np.array(labels))
+    return Order(4001, 2, start, start[None], 0, np.ones(1), {}, sum(labels), np.array(labels), None)
 
 
 def halved(logits, labels):
