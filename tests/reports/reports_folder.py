@@ -191,7 +191,7 @@ def full(
             "variant": "prepared",
             "sizes": [15000, 10000],
             "hash": "9f2c51e07ab344d1c0ffee5e6b1d2a90",
-            "citation": "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. Technical report, University of Toronto, 2009.",
+            "citation": "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.",
             "note": "15,000 of the 50,000 training images, 1,500 of each class",
         },
         "partition": {
@@ -210,8 +210,8 @@ def full(
             "client 4042 left out of round 17: its update holds 3 NaN, the first in fc1.weight[12, 4]",
         ],
         "cite": [
-            "Leng, Zhang, Long, Xia, Yang: Distilling A Universal Expert from Clustered Federated Learning. IJCAI 2025.",
-            "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. Technical report, University of Toronto, 2009.",
+            "Leng, Zhang, Long, Xia, Yang: Distilling A Universal Expert. IJCAI 2025.",
+            "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009.",
         ],
     }
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -237,9 +237,7 @@ def full(
         grid = np.stack(np.meshgrid(np.linspace(-2, 2, 32), np.linspace(-2, 2, 32)))
         samples = np.stack(
             [
-                np.stack(
-                    [np.sin((c % 5 + 1) * grid[0] + k + ch) * np.cos(grid[1] * (ch + 1)) for ch in range(3)]
-                )
+                np.stack([np.sin((c % 5 + 1) * grid[0] + k + ch) * np.cos(grid[1] * (ch + 1)) for ch in range(3)])
                 + rng.normal(0, 0.2, (3, 32, 32))
                 for c in range(10)
                 for k in range(4)

@@ -69,7 +69,7 @@ class Frame:
         base, end = self.height - self.bottom, self.width - self.right
         lines = "".join(f"M{num(self.left)} {num(self.y(v))}H{num(end)}" for v in ys)
         out = [f'<path class="grid" d="{lines}"/>']
-        out += [text(self.left - 7, self.y(v) + 4, f"{v:g}", "tick", "end") for v in ys]
+        out += [text(self.left - 7, self.y(v) + 4, f"{v:g}".replace("-", "−"), "tick", "end") for v in ys]
         out += [text(self.x(v), base + 17, f"{v:g}", "tick", "middle") for v in xs]
         if x_name:
             out.append(text(end, base + 31, x_name, "axis", "end"))

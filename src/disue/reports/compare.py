@@ -11,6 +11,7 @@ from disue.reports.lines import Series, curves
 from disue.reports.sections import PHASES, origin
 from disue.reports.words import duration, percent, rounds_of, signed, size
 
+DRAWN = 12  # runs whose curves are drawn, the best ones where there are more
 COLORS = tuple(f"--s{at}" for at in range(8))
 DASHES = ("", "6 4", "2 3")
 
@@ -30,7 +31,8 @@ def sentence(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         ),
         reverse=True,
     )
-    if not scored:
+    tests = {(str(run.data.get("name")), str(run.data.get("hash"))) for run in runs}
+    if not scored or len(tests) > 1:
         return f"{len(runs)} runs side by side."
     if len(scored) == 1 or scored[0][0] - scored[1][0] < 0.05:
         tied = "" if len(scored) == 1 else f", level with {scored[1][1]}"
@@ -62,7 +64,7 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
                 Cell(percent(run.last10("majority_local"))),
                 Cell("–" if groups is None else f"{groups:.0f}"),
                 Cell("–" if up is None or down is None else size(up + down)),
-                Cell(duration(sum(spent)) if spent else "–", f"{rounds_of(run)} rounds"),
+                Cell(duration(sum(spent)) if spent else "–", rounds_of(run)),
             ]
         )
     head = [
@@ -76,8 +78,8 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         "sent",
         "time",
     ]
-    sources = list(dict.fromkeys(filter(None, (origin(run) for run in runs))))
-    note = " / ".join(sources)
+    sources = list(dict.fromkeys(origin(run) for run in runs))
+    note = " / ".join(filter(None, sources))
     if len(sources) > 1:
         note = "These runs do not share their data or their partition. " + note
     out = card(
@@ -87,23 +89,26 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         origin=note,
         wide=True,
     )
+    ranked = sorted(range(len(runs)), key=lambda at: (-(runs[at].last10("served_global") or -1.0), at))
+    drawn = sorted(ranked[:DRAWN])
+    why = f"The {DRAWN} best of {len(runs)} runs." if len(runs) > DRAWN else ""
     for metric, title in (
         ("served_global", "Global accuracy of what clients receive"),
         ("expert_effect", "Expert over average"),
     ):
         lines = [
-            Series(_short(name), run.rounds["round"], run.rounds[metric], *look(at))
-            for at, (run, name) in enumerate(zip(runs, names, strict=True))
-            if metric in run.rounds
+            Series(_short(names[at]), runs[at].rounds["round"], runs[at].rounds[metric], *look(at))
+            for at in drawn
+            if metric in runs[at].rounds
         ]
         unit = "accuracy, %" if metric == "served_global" else "points"
         described = ", ".join(f"{name} {percent(run.last10(metric))}" for run, name in zip(runs, names, strict=True))
-        out += card(title, "", curves(f"all-{metric}", title, f"Last ten rounds: {described}", lines, unit))
+        out += card(title, why, curves(f"all-{metric}", title, f"Last ten rounds: {described}", lines, unit))
     return f'<div class="grid">{out}</div>'
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 15 else name[:14] + "…"
+    return name if len(name) <= 14 else name[:13] + "…"
 
 
 def wrapped(title: str, subtitle: str, body: str, *, unfolded: bool) -> str:

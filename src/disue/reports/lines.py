@@ -53,8 +53,12 @@ def curves(name: str, title: str, description: str, series: Sequence[Series], y_
         body.append(
             f'<path class="lead" style="stroke:var({s.color})" d="M{num(x + 3)} {num(end)}L{num(edge - 2)} {num(at)}"/>'
         )
-        body.append(text(edge + 1, at + 4, f"{s.y[-1]:.1f} {s.name}", "label", color=s.color))
+        body.append(text(edge + 1, at + 4, f"{_shown(float(s.y[-1]))} {s.name}", "label", color=s.color))
     return svg(name, title, description, "".join(body))
+
+
+def _shown(value: float) -> str:
+    return f"{value:.1f}".replace("-", "−")
 
 
 def _finite(s: Series) -> Series:

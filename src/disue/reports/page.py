@@ -75,7 +75,7 @@ def _kicker(run: RunRecord) -> str:
         parts.append(esc(run.data["name"]))
     if run.partition.get("kind"):
         parts.append(esc(run.partition["kind"]))
-    parts.append(f"{rounds_of(run)} rounds")
+    parts.append(rounds_of(run))
     if run.seed:
         parts.append(f"seed {esc(run.seed)}")
     return " · ".join(parts)

@@ -67,7 +67,7 @@ def numbers(run: RunRecord) -> str:
         out.append(Tile("Sent", value, unit, f"{size(up)} up, {size(down)} down"))
     spent = [run.total(name) for name in PHASES]
     if any(value is not None for value in spent):
-        out.append(Tile("Time", *clock(sum(v for v in spent if v is not None)), f"{rounds_of(run)} rounds"))
+        out.append(Tile("Time", *clock(sum(v for v in spent if v is not None)), rounds_of(run)))
     return tiles(out)
 
 

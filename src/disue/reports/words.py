@@ -94,10 +94,11 @@ def fact(value: object) -> str:
     return str(value)
 
 
-def rounds_of(run: RunRecord) -> int:
-    """The number of the last round."""
+def rounds_of(run: RunRecord) -> str:
+    """How far the run went: "60 rounds"."""
     found = run.rounds.get("round")
-    return int(max(found.tolist(), default=0)) if found is not None else 0
+    last = int(max(found.tolist(), default=0)) if found is not None else 0
+    return f"{last} round{'' if last == 1 else 's'}"
 
 
 def headline(run: RunRecord) -> str:
@@ -105,11 +106,8 @@ def headline(run: RunRecord) -> str:
     rounds = rounds_of(run)
     served = run.last10("served_global")
     if served is None:
-        return f"{run.method} after {rounds} rounds."
-    return (
-        f"After {rounds} rounds of {run.method}, the model that clients receive gets "
-        f"{served:.1f} % of the test set right."
-    )
+        return f"{run.method} after {rounds}."
+    return f"After {rounds} of {run.method}, the model that clients receive gets {served:.1f} % of the test set right."
 
 
 def below(run: RunRecord) -> list[str]:
@@ -151,7 +149,7 @@ def titles(runs: Sequence[RunRecord]) -> list[str]:
     names = [f"{run.method}, seed {run.seed}" if run.seed else run.method for run in runs]
     if len(set(names)) == len(names):
         return names
-    names = [f"{run.method} ({run.name})" for run in runs]
+    names = [run.name for run in runs]
     if len(set(names)) == len(names):
         return names
-    return [f"{at}. {name}" for at, name in enumerate(names, start=1)]
+    return [f"{at}. {run.method}" for at, run in enumerate(runs, start=1)]
