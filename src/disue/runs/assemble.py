@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from disue import data, methods, models
@@ -14,6 +15,7 @@ from disue.methods.composed import Composed
 from disue.methods.plugin import with_expert
 from disue.parts import aggregate, expert, grouping, local, start
 from disue.runs.keys import Known, bind, signature_of
+from disue.runs.words import PARTITION, WORDS, worded
 
 AnyMethod: TypeAlias = Composed[Any, Any, Any]
 Table: TypeAlias = Mapping[str, Any]
@@ -26,7 +28,7 @@ SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
     "expert": expert.KINDS,
 }
 MODEL_KEYS = ("name", "weights", "freeze", "seed")
-SHARE = Known("share", float, 1.0, "the client starts from share · expert + (1 − share) · its group's model")
+SHARE = Known("share", float, 1.0, WORDS["share"])
 
 
 # -- partition and model ---------------------------------------------------------------------------------
@@ -37,12 +39,12 @@ def partition_keys(kind: str) -> dict[str, Known]:
     if kind not in data.KINDS:
         raise unknown("partition.kind", kind, data.KINDS)
     own = {k: v for k, v in signature_of(data.KINDS[kind]).items() if k in data_keys(kind)}
-    return {
+    fixed = {
         "kind": Known("kind", str, "dirichlet", "how the data is dealt out"),
-        "seed": Known("seed", int, None, "of the partition alone; the run's seed unless given"),
+        "seed": Known("seed", int, None, "of the partition alone; the run's seed unless given", {"low": 0}),
         "file": Known("file", str, "", "a saved partition.npz instead of a drawn one"),
-        **own,
     }
+    return {**fixed, **worded(own, PARTITION)}
 
 
 def check_partition(given: Table) -> dict[str, Any]:
@@ -59,19 +61,23 @@ def check_partition(given: Table) -> dict[str, Any]:
 def model_keys(name: str) -> dict[str, Known]:
     """The keys of [model] for one model; a model by import path takes any."""
     fixed = {
-        "name": Known(
-            "name", str, "", "a name of `disue list models`, or your nn.Module as package.module:Class"
-        ),
+        "name": Known("name", str, "", "a name of `disue list models`, or your nn.Module as package.module:Class"),
         "weights": Known("weights", str, "", "a .safetensors file to start from"),
         "freeze": Known("freeze", tuple[str, ...], (), "tensors that stay as they are, as names or globs"),
-        "seed": Known("seed", int, None, "of the initial weights alone; the run's seed unless given"),
+        "seed": Known("seed", int, None, "of the initial weights alone; the run's seed unless given", {"low": 0}),
     }
     if name == "" or ":" in name:
         return fixed
     if name not in models.NAMES:
         raise unknown("model.name", name, models.NAMES)
     own = {
-        k: Known(k, tuple[int, ...] if isinstance(v.default, tuple) else type(v.default), v.default, v.about)
+        k: Known(
+            k,
+            tuple[int, ...] if isinstance(v.default, tuple) else type(v.default),
+            v.default,
+            v.about,
+            {"choices": v.choices or None, "low": None if isinstance(v.default, str) else v.least},
+        )
         for k, v in models.table.row(name).settings.items()
     }
     return {**fixed, **own}
@@ -99,7 +105,7 @@ def method_keys(name: str) -> dict[str, Known]:
         raise unknown("method.name", name, methods.TABLE)
     return {
         "name": Known("name", str, "fedavg", "a name of `disue list methods`"),
-        **signature_of(methods.TABLE[name].build, without=("local",)),
+        **worded(signature_of(methods.TABLE[name].build, without=("local",))),
     }
 
 
@@ -116,7 +122,7 @@ def slot_keys(slot: str, kind: str, given: Table) -> dict[str, Known]:
                 **signature_of(expert.family(str(given.get("family", "moments")))),
             }
         own["share"] = SHARE
-    return {"kind": Known("kind", str, kind, "replaces the part"), **own}
+    return {"kind": Known("kind", str, kind, "replaces the part"), **worded(own)}
 
 
 def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -158,7 +164,7 @@ def override_keys(slot: str, method: Table, table: Table) -> dict[str, Known]:
         named = {"family": family or "moments", **table}
         keys = slot_keys(slot, shown, named)
     else:
-        keys = signature_of(type(part))
+        keys = worded(signature_of(type(part)))
     return {k: v for k, v in keys.items() if k != "kind"}
 
 
@@ -179,8 +185,10 @@ def plain(method: Table, settings: Table) -> AnyMethod:
     listed = methods.TABLE[str(method["name"])]
     kind = str(method.get("local", {}).get("kind", listed.local))
     arguments = {k: v for k, v in method.items() if k not in SLOTS and k != "name"}
-    part: Local = local.KINDS[kind](**settings)
-    built: AnyMethod = listed.build(local=part, **arguments)
+    with _named("local", settings):
+        part: Local = local.KINDS[kind](**settings)
+    with _named("method", arguments):
+        built: AnyMethod = listed.build(local=part, **arguments)
     return built
 
 
@@ -192,19 +200,31 @@ def build_method(method: Table, settings: Table) -> AnyMethod:
             continue
         table = dict(method[slot])
         kind = table.pop("kind", None)
-        share = table.pop("share", None)
-        if slot == "expert":
-            out = _with_expert_table(out, kind, share, table)
-        elif kind is not None:
-            out = dataclasses.replace(out, **{slot: SLOTS[slot][kind](**table)})
-        else:
-            out = dataclasses.replace(out, **{slot: dataclasses.replace(getattr(out, slot), **table)})
+        with _named(f"method.{slot}", method[slot]):
+            if slot == "expert":
+                out = _with_expert_table(out, kind, table.pop("share", None), table)
+            elif kind is not None:
+                out = dataclasses.replace(out, **{slot: SLOTS[slot][kind](**table)})
+            else:
+                out = dataclasses.replace(out, **{slot: dataclasses.replace(getattr(out, slot), **table)})
     return out
 
 
-def _with_expert_table(
-    host: AnyMethod, kind: str | None, share: float | None, table: dict[str, Any]
-) -> AnyMethod:
+@contextmanager
+def _named(where: str, given: Table) -> Iterator[None]:
+    """A part's own refusal, said of the spec's key: `linkage.k must …` becomes `method.k must …`."""
+    try:
+        yield
+    except UserError as error:
+        key = error.key or ""
+        name = key.rpartition(".")[2]
+        path = f"{where}.{name}" if name in given else where
+        text = str(error)
+        text = path + text[len(key) :] if name in given and text.startswith(key) else f"{where}: {text}"
+        raise UserError(text, key=path, found=error.found) from None
+
+
+def _with_expert_table(host: AnyMethod, kind: str | None, share: float | None, table: dict[str, Any]) -> AnyMethod:
     """[method.expert]: with `kind` it replaces the part and the start; without, it overrides arguments."""
     part = host.expert
     if kind == "none":

@@ -54,7 +54,8 @@ class Known:
         words = describe(self.type)
         choices = self.metadata.get("choices")
         if choices:
-            return " | ".join(f'"{c}"' for c in choices)
+            listed = " | ".join(f'"{c}"' for c in choices)
+            return f"list of {listed}" if words.startswith("list") else listed
         for name, sign in (("above", ">"), ("low", "≥"), ("high", "≤")):
             if self.metadata.get(name) is not None:
                 words += f" {sign} {self.metadata[name]:g}"
@@ -88,9 +89,8 @@ def fields_of(table: type) -> dict[str, Known]:
 
 
 def signature_of(constructor: Callable[..., Any], without: Iterable[str] = ()) -> dict[str, Known]:
-    """The keys of an open table; their meanings are read off the docstring's lines `name  meaning`."""
-    target: Any = constructor
-    hints = typing.get_type_hints(target if inspect.isclass(target) else constructor)
+    """The keys of an open table; their meanings are read off the docstring, see `meanings`."""
+    hints = typing.get_type_hints(constructor)
     texts = meanings(constructor)
     out = {}
     for name, parameter in inspect.signature(constructor).parameters.items():
@@ -101,20 +101,50 @@ def signature_of(constructor: Callable[..., Any], without: Iterable[str] = ()) -
 
 
 def meanings(constructor: Callable[..., Any]) -> dict[str, str]:
-    """name → meaning, from docstring lines of the shape `    name   meaning` with their continuation lines."""
+    """argument → meaning, from the docstring; a class inherits those of its bases. Two forms are read:
+
+    a, b   a line with two spaces or more after the names; further lines are indented by six or more.
+           `labels (a, tau)` names three arguments, `weights_…` all that begin so.
+
+    And in running text: `a: meaning. b, for some cases: meaning.`
+    """
+    known = list(inspect.signature(constructor).parameters)
     out: dict[str, str] = {}
-    last = None
-    for cls in reversed(inspect.getmro(constructor)) if inspect.isclass(constructor) else [constructor]:
-        for line in inspect.cleandoc(cls.__doc__ or "").splitlines():
-            found = re.match(r"^ {0,4}([a-z][a-z0-9_, ]*?) {2,}(\S.*)$", line)
-            if found:
-                for name in found[1].split(","):
-                    last = name.strip()
-                    out[last] = found[2].strip()
-            elif last and re.match(r"^ {6,}\S", line):
-                out[last] += " " + line.strip()
-            else:
-                last = None
+    for source in reversed(inspect.getmro(constructor)) if inspect.isclass(constructor) else [constructor]:
+        text = inspect.cleandoc(source.__doc__ or "")
+        out |= _in_prose(text, known)
+        out |= _in_lines(text, known)
+    return out
+
+
+def _in_lines(text: str, known: Iterable[str]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    last: list[str] = []
+    for line in text.splitlines():
+        found = re.match(r"^ {0,4}([a-z][a-z0-9_, …()]*?) {2,}(\S.*)$", line)
+        if found:
+            words = re.findall(r"[a-z0-9_]+…?", found[1])
+            last = [n for w in words for n in known if n == w or (w.endswith("…") and n.startswith(w[:-1]))]
+            out |= dict.fromkeys(last, found[2].strip())
+        elif re.match(r"^ {6,}\S", line):
+            out |= {name: f"{out[name]} {line.strip()}" for name in last}
+        else:
+            last = []
+    return out
+
+
+def _in_prose(text: str, known: Iterable[str]) -> dict[str, str]:
+    _, _, body = text.partition("\n\n")
+    paragraphs = [" ".join(part.split()) for part in body.split("\n\n")]
+    names = "|".join(known)
+    marks = re.compile(rf"(?:^|(?<=[.;] ))({names})(?:, ([^:.]*))?: ") if names else None
+    out: dict[str, str] = {}
+    for paragraph in paragraphs if marks else ():
+        found = list(marks.finditer(paragraph)) if marks else []
+        for at, match in enumerate(found):
+            end = found[at + 1].start() if at + 1 < len(found) else len(paragraph)
+            meaning = paragraph[match.end() : end].strip().rstrip(".;")
+            out[match[1]] = f"{match[2]}: {meaning}" if match[2] else meaning
     return out
 
 
@@ -126,9 +156,7 @@ def bind(where: str, known: Mapping[str, Known], given: Table) -> dict[str, Any]
             guess = nearest(name, known)
             hint = f' Did you mean "{guess}"?' if guess else ""
             raise UserError(
-                f"{where}.{name}: unknown key. Known keys: {', '.join(sorted(known)) or 'none'}.{hint}".lstrip(
-                    "."
-                ),
+                f"{where}.{name}: unknown key. Known keys: {', '.join(sorted(known)) or 'none'}.{hint}".lstrip("."),
                 key=f"{where}.{name}".lstrip("."),
                 found=value,
             )
@@ -146,10 +174,11 @@ def convert(path: str, known: Known, value: Any) -> Any:
         raise UserError(f"{path} must be {known.allowed()}, got {value!r}", key=path, found=value)
     meta = known.metadata
     choices = meta.get("choices")
-    if choices and out is not None and out not in choices:
-        guess = nearest(str(out), choices)
-        hint = f' Did you mean "{guess}"?' if guess else ""
-        raise UserError(f'{path} must be {known.allowed()}, got "{out}".{hint}', key=path, found=value)
+    for word in (out if isinstance(out, tuple) else (out,)) if choices else ():
+        if word is not None and word not in choices:
+            guess = nearest(str(word), choices)
+            hint = f' Did you mean "{guess}"?' if guess else ""
+            raise UserError(f'{path} must be {known.allowed()}, got "{word}".{hint}', key=path, found=value)
     for item in out if isinstance(out, tuple) else (out,):
         if isinstance(item, bool) or not isinstance(item, int | float):
             continue

@@ -17,6 +17,7 @@ from typing import Any
 import tomlkit
 
 from disue.core.errors import UserError, nearest, unknown
+from disue.data import NAMES
 from disue.runs import assemble
 from disue.runs.keys import Known, bind, fields_of, key
 
@@ -27,7 +28,7 @@ class Data:
 
     name: str = key("digits", "a name of `disue list datasets`")
     path: str = key("", "your own arrays instead: an .npz with x_train, y_train, x_test, y_test")
-    augment: tuple[str, ...] = key((), "training images are changed at random: flip, crop")
+    augment: tuple[str, ...] = key((), "training images are changed at random", choices=("flip", "crop"))
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ TOP = {
 }
 OPEN = ("partition", "model", "local", "method")
 SLOTS = assemble.SLOTS
+# Two keys of which a spec gives one: an override of the one replaces the other.
+EITHER = {
+    "cohort.share": "cohort.size",
+    "cohort.size": "cohort.share",
+    "data.name": "data.path",
+    "data.path": "data.name",
+}
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,9 @@ class Spec:
         given = _plain(tables)
         for dotted, value in (overrides or {}).items():
             put(given, dotted, value)
+            where, _, twin = EITHER.get(dotted, "").partition(".")
+            if twin and f"{where}.{twin}" not in (overrides or {}):
+                given[where].pop(twin, None)
         given.pop("study", None)
         known = [*TOP, *TABLES, *OPEN]
         for name in given:
@@ -140,6 +151,8 @@ class Spec:
             raise UserError("cohort.size and cohort.share were both given; give one of them", key="cohort.size")
         if spec.data.path and spec.data.name:
             raise UserError("data.name and data.path were both given; give one of them", key="data.path")
+        if spec.data.name and spec.data.name not in NAMES:
+            raise unknown("data.name", spec.data.name, NAMES)
         return spec
 
     def build(self) -> assemble.AnyMethod:
