@@ -1,0 +1,119 @@
+"""What was trained is there to be used: modules, priors, the group for a newcomer's data, a file to take along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+import disue
+from disue import data
+from disue.runs.setup import prepare
+from disue.runs.spec import Spec
+
+SPEC: dict[str, Any] = {
+    "rounds": 12,
+    "data": {"name": "digits"},
+    "partition": {"kind": "disjoint-labels", "clients": 12, "groups": 3},
+    "cohort": {"share": 0.5, "newcomers": 0.25},
+    "local": {"epochs": 2, "batch": 10, "lr": 0.05, "clip": 5.0},
+    "method": {"name": "disue", "k": 3},
+    "evaluate": {"every": 6, "targets": [20.0, 99.9]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "run"
+    disue.run(SPEC, out)
+    return out
+
+
+def test_the_modules_score_what_the_summary_says(folder: Path) -> None:
+    trained = disue.load(folder)
+    digits = data.load("digits")
+    x, y = torch.from_numpy(digits.inputs(digits.x_test)), digits.y_test
+    for what, module in (("expert", trained.expert()), ("average", trained.average())):
+        with torch.inference_mode():
+            right = (module(x).argmax(1).numpy() == y).mean() * 100
+        assert right == pytest.approx(trained.metrics[f"{what}_global"]["final"], abs=0.3)
+
+
+def test_a_prior_is_added_on_the_device(folder: Path) -> None:
+    trained = disue.load(folder)
+    counts = [0, 0, 30, 0, 0, 10, 0, 0, 0, 0]
+    x = torch.from_numpy(data.load("digits").inputs(data.load("digits").x_test[:50]))
+    with torch.inference_mode():
+        plain, corrected = trained.expert()(x).numpy(), trained.expert(prior=counts)(x).numpy()
+    shares = np.array(counts) / 40
+    expected = plain / trained.served.scale + np.log((shares + 0.01) / 1.1)
+    np.testing.assert_allclose(corrected, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(disue.UserError, match="expected 10 label counts"):
+        trained.expert(prior=[1.0, 2.0])
+
+
+def test_a_newcomer_is_sent_to_the_group_with_its_labels(folder: Path) -> None:
+    """Groups hold disjoint labels, so a newcomer's best model is that of its planted group, or the expert."""
+    trained = disue.load(folder)
+    setup = prepare(Spec.read(folder / "spec.toml"))
+    truth = {int(i): setup.federation.truth(int(i)) for i in setup.federation.ids}
+    for client in setup.late.tolist():
+        placed = trained.group_of(*setup.federation.train(client))
+        assert set(placed.losses) == {"expert", *(f"group {g}" for g in trained.groups)}
+        best = min(placed.losses, key=lambda name: placed.losses[name])
+        assert placed.group == (None if best == "expert" else int(best.split()[1]))
+        if placed.group is not None:
+            members = [i for i in trained.groups[placed.group]]
+            assert {truth[i] for i in members} == {truth[client]}
+        assert str(placed).startswith(("group", "the expert"))
+
+
+def test_an_export_holds_the_model_with_its_layout(folder: Path, tmp_path: Path) -> None:
+    trained = disue.load(folder)
+    for what in ("expert", "average", f"group:{next(iter(trained.groups))}"):
+        file = disue.export(folder, what, tmp_path / "model.safetensors")
+        with safe_open(file, framework="numpy") as found:
+            about = json.loads(found.metadata()["disue"])
+            vector = np.concatenate([found.get_tensor(e["name"]).reshape(-1) for e in about["layout"]])
+        assert vector.tobytes() == trained.vector(what).tobytes()
+        assert about["model"] == "tiny"
+        assert about["what"] == what
+    with pytest.raises(disue.UserError, match="there is no group 77"):
+        disue.export(folder, "group:77", tmp_path / "x")
+    with pytest.raises(disue.UserError, match="what must be expert"):
+        disue.export(folder, "everything", tmp_path / "x")
+
+
+def test_the_summary_counts_newcomers_targets_and_totals(folder: Path) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    for name in ("newcomer_0", "newcomer_1", "newcomer_prior", "newcomer_0_average", "newcomer_1_average"):
+        assert 0 <= summary["metrics"][name]["final"] <= 100
+    totals = summary["totals"]
+    assert totals["rounds_to_20"] is not None
+    assert totals["rounds_to_99.9"] is None
+    assert totals["bytes_to_20"] <= totals["bytes_up"] + totals["bytes_down"]
+    assert summary["complete"] is True
+    assert (folder / "report.html").stat().st_size > 5000
+
+
+def test_inputs_are_normalised_as_in_training(folder: Path) -> None:
+    digits = data.load("digits")
+    np.testing.assert_allclose(
+        disue.load(folder).inputs(digits.x_test[:5]), digits.inputs(digits.x_test[:5]), atol=1e-6
+    )
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(disue.UserError, match="holds no run"):
+        disue.load(tmp_path)
+
+
+def test_a_method_without_an_expert_says_so(tmp_path: Path) -> None:
+    disue.run({**SPEC, "rounds": 1, "method": {"name": "fedavg"}}, tmp_path / "r", report=False)
+    with pytest.raises(disue.UserError, match='"fedavg" has no expert'):
+        disue.load(tmp_path / "r").expert()
