@@ -107,6 +107,8 @@ def test_match_keeps_names_gives_fresh_ones_and_leaves_the_absent():
 def test_match_ties_go_to_the_smallest_number_and_the_smallest_first_id():
     before = Groups.make({1: 4, 2: 7, 3: 4, 5: 7})
     assert before.match([ints(3, 5), ints(1, 2)]).as_dict() == {1: 4, 2: 4, 3: 7, 5: 7}
+    # a new group of strangers before one that touches both standing groups
+    assert Groups.make({5: 0, 6: 1}).match([ints(1, 2), ints(5, 6)]).as_dict() == {1: 2, 2: 2, 5: 0, 6: 0}
     # one standing group, two claims of one member each
     assert Groups.make({10: 3, 20: 3}).match([ints(20), ints(10)]).at(ints(10, 20)).tolist() == [3, 4]
 

@@ -208,6 +208,25 @@ def test_the_average_has_the_same_bits_whatever_the_grouping(seed):
     assert np.array_equal(one.models[0], one.average)
 
 
+def test_the_average_is_no_sum_of_group_sums():
+    # in the order of ids (2⁶⁰ + 1) − 2⁶⁰ = 0 in float64; summed by groups {1, 3} and {2} it would be 1
+    ids, start = [1, 2, 3], np.zeros(D, np.float32)
+    came = {1: np.full(D, 2.0**60, np.float32), 2: np.ones(D, np.float32), 3: np.full(D, -(2.0**60), np.float32)}
+    for groups in (Groups.one(np.array(ids)), Groups.make({1: 0, 3: 0, 2: 1})):
+        before = View(0, groups, np.repeat(start[None], groups.numbers.size, 0), start, None)
+        asked = orders(ids, start)
+        out = Mean().merge(
+            world(ids, D),
+            Mean().init(world(ids, D), start, groups),
+            before,
+            groups,
+            asked,
+            answer(asked, came, layout(D)),
+            common=True,
+        )
+        assert not out.average.any()
+
+
 def test_alone_is_each_clients_own_end():
     ids, start, came, sizes = random_round(7)
     groups, at = Groups.alone(np.array(ids)), world(ids, 30)

@@ -6,11 +6,12 @@ import pytest
 from disue.core.checks import digest
 from disue.core.errors import UserError
 from disue.core.groups import UNKNOWN, Groups
+from disue.core.layout import WHOLE
 from disue.core.method import Grouping
 from disue.core.orders import Sight
 from disue.core.tree import classes_of, put, take
 from disue.parts.grouping import KINDS, Alone, Fixed, Linkage, OneGroup, Oracle, Random, Seen
-from fakes import answer, orders, world
+from fakes import FakeUploads, answer, orders, world
 
 D = 12
 START = np.linspace(-1, 1, D).astype(np.float32)
@@ -114,6 +115,19 @@ def test_the_order_of_answers_does_not_matter(part):
     at, other = world(ids, D), world(list(shuffled), D)
     a, b = run(part, at, came, survey=True), run(part, other, shuffled, survey=True)
     assert a.groups == b.groups and a.info.values == b.info.values
+
+
+def test_a_door_may_give_similarities_in_any_order():
+    class Backwards(FakeUploads):
+        def cosine(self, of=WHOLE, anchors=None):
+            return super().cosine(of, anchors).among(self.ids[::-1])
+
+    came = dict.fromkeys((9, 4001, 17, 902), START + 1)  # nothing but ties
+    at, part = world(list(came), D), Linkage(k=2, part="whole")
+    door = Backwards(came, START, at.layout, START)
+    first = part.init(at)
+    out = part.assign(at, first.groups, first.memory, orders(sorted(came), START), door, survey=True)
+    assert out.groups.as_dict() == {9: 0, 17: 0, 902: 0, 4001: 1}
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])  # 0: nothing but ties
