@@ -316,11 +316,35 @@ def test_absent_classes_are_carried_along_with_the_body():
     assert asks.uploads.asked[1].against is None and stays.info.values["moments.transport_skipped"] == 0
 
 
-def test_transport_is_skipped_where_starts_differ():
-    part = MomentsDistil()
+@pytest.mark.parametrize("missed", ["starts differ", "a round without measurement", "a stale round"])
+def test_transport_starts_from_the_body_that_the_store_was_measured_under(missed):
+    """What was sent has another body: the map is measured against the store's own vector instead."""
+    part = MomentsDistil(transport_ridge=0.0, every=2 if missed == "a round without measurement" else 1)
     one = first(part)
     assert one.info.values["moments.transport_skipped"] == 0  # nothing to carry yet
-    two = part.make(WORLD, one.memory, making(clients(classes=[0, 1]), round=1, sent=None))
+    assert one.memory.under.tobytes() == AVERAGE.tobytes() and not one.memory.under.flags.writeable
+    memory, sent = one.memory, None
+    if missed != "starts differ":
+        sent = vector(31)
+        between = making(round=1, sent=vector(8, body=AVERAGE), average=sent, stale=True)
+        memory = part.make(WORLD, memory, between).memory
+        assert memory.under.tobytes() == AVERAGE.tobytes()
+    average = vector(9)
+    asks = making(clients(classes=[0, 1]), round=2, sent=sent, average=average)
+    two = part.make(WORLD, memory, asks)
+    assert asks.uploads.asked[0].against.tobytes() == AVERAGE.tobytes()
+    assert two.info.values["moments.refreshed"] == 1 and two.info.values["moments.transport_skipped"] == 0
+    data = clients().values()
+    x, y = np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data])
+    np.testing.assert_allclose(two.memory.means[3], features(average, x)[y == 3].mean(axis=0), atol=1e-4)
+
+
+def test_a_door_without_cross_moments_skips_transport_and_counts_it(monkeypatch):
+    part = MomentsDistil()
+    one = first(part)
+    whole = Door.moments
+    monkeypatch.setattr(Door, "moments", lambda *a, against=None, **k: whole(*a, **k))
+    two = part.make(WORLD, one.memory, making(clients(classes=[0, 1]), round=1))
     assert two.info.values["moments.transport_skipped"] == 1 and two.info.values["moments.refreshed"] == 1
     assert two.memory.means[3].tolist() == one.memory.means[3].tolist()
 

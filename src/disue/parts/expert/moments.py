@@ -20,10 +20,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from disue.core.checks import Float64, Vector
+from disue.core.checks import Float64, Vector, frozen
 from disue.core.errors import UserError
 from disue.core.groups import Groups
-from disue.core.layout import Layout
+from disue.core.layout import HEAD, Layout, Part
 from disue.core.method import NONE, Info, Made, Making
 from disue.core.orders import Sight
 from disue.core.uploads import Moments
@@ -48,7 +48,9 @@ class MomentsDistil:
                      class-balanced ridge regression, "sgd" the averaged head re-taught on virtual features
     vector           "fresh": moments under the new average (one more exchange with the cohort);
                      "received": under what was sent, so the head lags one body behind
-    transport        the kept moments are moved along with the body; needs "fresh"
+    transport        the kept moments are moved along with the body; needs "fresh". The move is measured
+                     from the body they were measured under: where that is not what was sent (a round was
+                     left out, starts differ) it goes down once more
     decay            λ of a class's kept moments when it is refreshed (without transport rather 0.5)
     factor           s, the factor of the centred head: how confident clients start; err on the small side.
                      "match": the ratio that gives it the norm of the averaged head, anew every round (no
@@ -71,7 +73,8 @@ class MomentsDistil:
     enabled          false: the average is the expert, and nothing is asked
     min_class        a class with fewer samples (of a group that is asked for) is carried over, as if absent
     every            rounds between two measurements; in between, and whenever the door's answer is stale,
-                     the head is made from the store as it stands
+                     the head is made from the store as it stands (worse than every round, by far
+                     under extreme skew)
     steps, lr        of "sgd", in batches of 100
     draws            virtual features for "sgd"
     """
@@ -186,7 +189,7 @@ class MomentsDistil:
         known = bool(memory.seen.any())
         kept, answer, note = memory, None, ""
         if making.round % self.every == 0:
-            answer, note = self._answer(layout, making, known)
+            answer, note = self._answer(layout, memory, making)
         steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
         steps["moments.samples"] = 0.0 if answer is None else float(answer.counts.sum())
         steps["moments.drift"] = steps["moments.transport_skipped"] = 0.0
@@ -199,6 +202,7 @@ class MomentsDistil:
                 steps["moments.drift"] = float(np.linalg.norm(affine - still) / np.linalg.norm(still))
                 kept = store.moved(kept, affine, positive=layout.positive)
         if answer is not None:
+            kept = replace(kept, under=frozen(making.average)) if self.transport else kept
             new = store.measured(
                 answer,
                 self.weights,
@@ -212,13 +216,13 @@ class MomentsDistil:
             notes.append("covariances per class would be larger than four models; one pooled covariance is used")
         return kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
 
-    def _answer(self, layout: Layout, making: Making, known: bool) -> tuple[Moments | None, str]:
+    def _answer(self, layout: Layout, memory: MomentStore, making: Making) -> tuple[Moments | None, str]:
         """This round's moments, or None with the reason why the store is not refreshed."""
         fresh = self.vector == "fresh"
         answer = making.uploads.moments(
             Groups.one(making.uploads.ids) if self.pooled else making.groups,
             under=making.average if fresh else None,
-            against=making.sent if self.transport and known else None,
+            against=self._against(layout, memory, making) if self.transport else None,
             per_class=self._per_class(layout),
         )
         if answer.stale:
@@ -229,6 +233,19 @@ class MomentsDistil:
         if not answer.counts.any():
             return None, "the moments hold no sample"
         return answer, ""
+
+    def _against(self, layout: Layout, memory: MomentStore, making: Making) -> Vector | None:
+        """The vector that the store was measured under: what was sent, where its body is the same.
+
+        After a round without an answer, or where clients start apart, it is another one, and is sent down.
+        """
+        if not memory.seen.any():
+            return None
+        if making.sent is not None:
+            body = ~layout.mask(Part(HEAD.patterns, "any"))
+            if np.array_equal(making.sent[body], memory.under[body]):
+                return making.sent
+        return memory.under
 
     def _drift(self, answer: Moments) -> Float64 | None:
         """The map from the features before the round to those after it, where it was measured."""

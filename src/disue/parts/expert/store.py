@@ -8,11 +8,11 @@ moments minus carried means would mix two bodies, and are often not positive def
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from disue.core.checks import Array, Float64, Mask, frozen
+from disue.core.checks import Array, Float64, Mask, Vector, frozen
 from disue.core.errors import UserError
 from disue.core.uploads import Moments
 from disue.parts.expert.heads import solve, symmetric
@@ -27,6 +27,7 @@ class MomentStore:
     scatter  (F, F) W̄                               freedom  d̄
     own      (C, F, F) W̄ of each class, and own_freedom (C,); (0, F, F) and (0,) where only the pool is kept
     scale    the factor of the head made last, 1 where none was made
+    under    (d,) the vector whose features these are; (0,) before the first round and without transport
     """
 
     counts: Float64
@@ -36,6 +37,7 @@ class MomentStore:
     own: Float64
     own_freedom: Float64
     scale: float = 1.0
+    under: Vector = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def seen(self) -> Mask:
@@ -51,28 +53,13 @@ class MomentStore:
 def empty(classes: int, features: int, *, per_class: bool = False) -> MomentStore:
     """A store that has seen nothing."""
     own = classes if per_class else 0
-    return _kept(
+    return MomentStore(
         np.zeros(classes),
         np.zeros((classes, features)),
         np.zeros((features, features)),
         0.0,
         np.zeros((own, features, features)),
         np.zeros(own),
-        1.0,
-    )
-
-
-def _kept(
-    counts: Float64,
-    sums: Float64,
-    scatter: Float64,
-    freedom: float,
-    own: Float64,
-    own_freedom: Float64,
-    scale: float,
-) -> MomentStore:
-    return MomentStore(
-        frozen(counts), frozen(sums), frozen(scatter), freedom, frozen(own), frozen(own_freedom), scale
     )
 
 
@@ -168,14 +155,14 @@ def refreshed(store: MomentStore, new: Measured, decay: float) -> MomentStore:
     if own.shape == new.own.shape and own.size:
         fresh = np.where(new.own_freedom > 0, decay, 1.0)
         own, own_freedom = fresh[:, None, None] * own + new.own, fresh * own_freedom + new.own_freedom
-    return _kept(
-        keep * store.counts + new.counts,
-        keep[:, None] * store.sums + new.counts[:, None] * new.means,
-        decay * store.scatter + new.scatter,
-        decay * store.freedom + new.freedom,
-        own,
-        own_freedom,
-        store.scale,
+    return replace(
+        store,
+        counts=frozen(keep * store.counts + new.counts),
+        sums=frozen(keep[:, None] * store.sums + new.counts[:, None] * new.means),
+        scatter=frozen(decay * store.scatter + new.scatter),
+        freedom=decay * store.freedom + new.freedom,
+        own=frozen(own),
+        own_freedom=frozen(own_freedom),
     )
 
 
