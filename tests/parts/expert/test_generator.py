@@ -15,7 +15,7 @@ from disue.core import tree
 from disue.core.checks import digest
 from disue.core.errors import UserError
 from disue.core.orders import Sight
-from disue.parts.expert.distil import Ensemble, Maker, Student, Tally, flattened
+from disue.parts.expert.distil import Ensemble, Maker, Student, Tally, flattened, one_thread
 from disue.parts.expert.generator import GeneratorDistil, GeneratorMemory
 from disue.parts.expert.losses import student as student_loss
 from disue.parts.expert.teachers import Ledger, Teachers
@@ -349,6 +349,25 @@ def test_same_bits_twice_and_in_fresh_processes():
             [sys.executable, "-c", PRINTS], env=environment, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == here
+
+
+def test_one_thread_whatever_the_process_uses():
+    class Counting(Linear):
+        def forward(self, flat, inputs, train=False):
+            threads.add(torch.get_num_threads())
+            return super().forward(flat, inputs, train)
+
+    threads: set[int] = set()
+    torch.set_num_threads(2)
+    try:
+        made(small(iterations=1), at=world(Counting()))
+        assert threads == {1}
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ZeroDivisionError), one_thread():
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_seed_and_round_change_the_bits():

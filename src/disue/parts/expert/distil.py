@@ -5,7 +5,8 @@ These objects live for one round and change in place; what outlasts it leaves as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PATIENCE = 10  # discarded steps in a row that end the phase
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums are taken by one thread, so that the bits do not depend on how many cores a machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from disue.core.method import Info, Made, Making
 from disue.core.orders import Sight
 from disue.core.world import World
 from disue.parts.expert import ranges
-from disue.parts.expert.distil import Ensemble, Maker, Student, flattened
+from disue.parts.expert.distil import Ensemble, Maker, Student, flattened, one_thread
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.losses import DISAGREEMENTS, FIDELITIES
 from disue.parts.expert.phase import Phase, Pool, batches, void
@@ -200,6 +200,10 @@ class GeneratorDistil:
     def make(self, world: World, memory: GeneratorMemory, making: Making) -> Made[GeneratorMemory]:
         if self.idle:
             return Made(making.average, memory)
+        with one_thread():
+            return self._make(world, memory, making)
+
+    def _make(self, world: World, memory: GeneratorMemory, making: Making) -> Made[GeneratorMemory]:
         ledger = memory.ledger.after(making.groups.numbers, making.uploads.labels(making.groups))
         kept = GeneratorMemory(memory.weights, memory.older, ledger if self.teachers == "all" else memory.ledger)
         teachers, shares = self._teachers(making, ledger)
