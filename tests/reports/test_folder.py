@@ -92,3 +92,10 @@ def test_numbers_that_are_none_are_left_out(tmp_path):
     (folder / "summary.json").write_text(json.dumps(whole))
     run = read(folder)
     assert run.metrics["odd"] == {"last10": 1.0} and run.totals["bytes_up"] is None
+
+
+def test_a_row_written_twice_counts_once(tmp_path):
+    folder = minimal(tmp_path / "run")
+    (folder / "clients.csv").write_text("round,client,group_local\n1,7,1\n2,7,5\n2,4001,6\n2,7,8\n")
+    last = read(folder).last_round("clients")
+    assert sorted(zip(last["client"].tolist(), last["group_local"].tolist(), strict=True)) == [(7, 8), (4001, 6)]

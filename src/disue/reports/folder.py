@@ -61,12 +61,15 @@ class RunRecord:
         return found
 
     def last_round(self, table: str) -> dict[str, Float64]:
-        """The rows of `clients` or `groups` of the last round that stands there."""
+        """The rows of `clients` or `groups` of the last round that stands there, one for each client or group."""
         columns = self.clients if table == "clients" else self.groups
         if "round" not in columns or not columns["round"].size:
             return {}
-        keep = columns["round"] == np.nanmax(columns["round"])
-        return {name: values[keep] for name, values in columns.items()}
+        rows = np.flatnonzero(columns["round"] == np.nanmax(columns["round"]))
+        key = columns.get(table.removesuffix("s"))
+        if key is not None:  # a row written twice counts once, as it was written last
+            rows = rows[::-1][np.sort(np.unique(key[rows][::-1], return_index=True)[1])][::-1]
+        return {name: values[rows] for name, values in columns.items()}
 
 
 def read(folder: Path) -> RunRecord:

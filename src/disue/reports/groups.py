@@ -12,7 +12,7 @@ from disue.reports.sections import origin
 from disue.reports.words import percent
 
 MOST = 600  # clients in a matrix; of more, every so many
-LISTED = 30  # groups in the table
+LISTED = 10  # groups in the table; the rest is folded away
 
 
 def _membership(run: RunRecord) -> dict[int, int]:
@@ -103,7 +103,7 @@ def listing(run: RunRecord) -> str:
     known = _membership(run)
     rows = []
     order = sorted(range(members.size), key=lambda at: (-np.nan_to_num(members[at]), last["group"][at]))
-    for at in order[:LISTED]:
+    for at in order:
         number = int(last["group"][at])
         born = f"from group {int(parents[at])}" if np.isfinite(parents[at]) and parents[at] >= 0 else ""
         main = ("–", "")
@@ -119,13 +119,13 @@ def listing(run: RunRecord) -> str:
                 Cell(percent(right), strong=True),
             ]
         )
-    more = f" The {LISTED} largest of {members.size}." if members.size > LISTED else ""
-    why = (
-        f"After round {int(last['round'][0])}. Accuracy: the group's model on its members' own tests, their mean.{more}"
-    )
-    return card(
-        "Groups", why, table(["Group", "clients", "main classes", "accuracy,\u00a0%"], rows), origin=origin(run)
-    )
+    head = ["Group", "clients", "main classes", "accuracy,\u00a0%"]
+    body = table(head, rows[:LISTED])
+    if len(rows) > LISTED:
+        rest = table(head, rows[LISTED:])
+        body += f'<details class="more"><summary>{len(rows) - LISTED} more groups</summary>{rest}</details>'
+    why = f"After round {int(last['round'][0])}. Accuracy: the group's model on its members' own tests, their mean."
+    return card("Groups", why, body, origin=origin(run))
 
 
 def _main(counts: Array) -> tuple[str, str]:

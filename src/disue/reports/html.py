@@ -59,6 +59,14 @@ def card(title: str, why: str, body: str, *, origin: str = "", wide: bool = Fals
     )
 
 
+def stack(*cards: str) -> str:
+    """Cards one below the other in one cell of the grid."""
+    there = [one for one in cards if one]
+    if len(there) < 2:
+        return joined(there)
+    return f'<div class="stack">{joined(there)}</div>'
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], base: Iterable[int] = ()) -> str:
     """The first column is text, the others numbers; rows in `base` are muted."""
     heads = joined(f'<th scope="col"{" class=n" if at else ""}>{esc(h)}</th>' for at, h in enumerate(head))

@@ -13,7 +13,7 @@ from disue.reports.words import COLORS, NAMES, percent, signed
 WHO = ("group", "expert", "average", "served", "own")
 
 
-def local_tables(run: RunRecord, suffix: str = "") -> str:
+def local_table(run: RunRecord, suffix: str = "") -> str:
     """Models against the majority baseline, as received and with the own prior, side by side."""
     base = run.last10(f"majority_local{suffix}")
     rows, muted = [], []
@@ -49,7 +49,7 @@ def _tail(run: RunRecord, metric: str) -> str:
 
 
 def local(run: RunRecord) -> str:
-    """The local tables under each test that there is, and the newcomers'."""
+    """The local table under the test that the run names."""
     evaluation = run.spec.get("evaluate")
     named = evaluation.get("local_test", evaluation.get("local")) if isinstance(evaluation, dict) else None
     first = "test data in proportion to its training labels" if named in (None, "both", "proportional") else str(named)
@@ -57,9 +57,13 @@ def local(run: RunRecord) -> str:
         f"Each client on {first}: mean over clients and the last ten rounds, "
         "below it the tenth percentile (p10) and the worst client."
     )
-    out = card("Local accuracy, model by model", why, local_tables(run), origin=origin(run))
+    return card("Local accuracy, model by model", why, local_table(run), origin=origin(run))
+
+
+def held_out(run: RunRecord) -> str:
+    """The same under the split test, where there is one beside the proportional."""
     why = "The same on samples that each client held out of its own training data."
-    return out + card("On the client's own held-out data", why, local_tables(run, "_split"), origin=origin(run))
+    return card("On the client's own held-out data", why, local_table(run, "_split"), origin=origin(run))
 
 
 def newcomers(run: RunRecord) -> str:

@@ -10,7 +10,7 @@ from disue.core.errors import UserError
 from disue.reports import compare, groups, local, sections
 from disue.reports.axes import esc, joined
 from disue.reports.folder import RunRecord, read
-from disue.reports.html import document
+from disue.reports.html import document, stack
 from disue.reports.words import below, headline, rounds_of, titles
 
 UNFOLDED = 2  # so many runs are shown in full below a comparison; more are folded
@@ -54,17 +54,14 @@ def body(run: RunRecord, slug: str) -> str:
     """All sections of a run; `slug` keeps names apart where several runs share a page."""
     cards = [
         sections.over_rounds(run, slug),
-        local.every_client(run, slug),
-        local.local(run),
-        local.newcomers(run),
+        stack(local.every_client(run, slug), local.newcomers(run)),
+        stack(local.local(run), local.held_out(run)),
         groups.matrix(run, slug),
         groups.labels(run, slug),
         groups.listing(run),
-        sections.samples(run, slug),
-        sections.time_and_traffic(run, slug),
+        stack(sections.samples(run, slug), sections.time_and_traffic(run, slug)),
         sections.settings(run),
-        sections.events(run),
-        sections.cite(run),
+        stack(sections.events(run), sections.cite(run)),
     ]
     return sections.numbers(run) + f'<div class="grid">{joined(cards)}</div>'
 
