@@ -108,7 +108,7 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 14 else name[:13] + "…"
+    return name if len(name) <= 15 else name[:14] + "…"
 
 
 def wrapped(title: str, subtitle: str, body: str, *, unfolded: bool) -> str:

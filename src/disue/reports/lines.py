@@ -34,7 +34,7 @@ def curves(name: str, title: str, description: str, series: Sequence[Series], y_
     ys = ticks(min(float(s.y.min()) for s in shown), max(float(s.y.max()) for s in shown))
     x1 = max(float(s.x.max()) for s in shown)
     longest = max(len(f"{s.y[-1]:.1f} {s.name}") for s in shown)
-    right = min(162.0, 16.0 + 8.1 * longest)  # room for the labels, at the size they have on a phone
+    right = min(182.0, 16.0 + 8.1 * longest)  # room for the labels, at the size they have on a phone
     frame = Frame(min(float(s.x.min()) for s in shown), x1, ys[0], ys[-1], right=right)
     inside = [x for x in xs if frame.x0 <= x <= frame.x1]
     body = [frame.grid(inside, ys, "round", y_name)]
