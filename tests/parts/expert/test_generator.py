@@ -22,7 +22,7 @@ from disue.parts.expert.teachers import Ledger, Teachers
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def single():
     torch.set_num_threads(1)
 
 
