@@ -34,9 +34,7 @@ def served(network, **more):
 
 
 def test_hand_numbers(network, bed):
-    what = served(
-        network, receives=np.array([0, 0, 1]), group=np.array([0, 1, 2]), expert=3, average=2, scale=0.5
-    )
+    what = served(network, receives=np.array([0, 0, 1]), group=np.array([0, 1, 2]), expert=3, average=2, scale=0.5)
     found = evaluate(network, what, IDS, bed)
     m = found.metrics
     assert m["served_global"] == pytest.approx((40 + 40 + 20) / 3)
@@ -111,9 +109,7 @@ def test_split_beside_proportional(network, bed):
     found = evaluate(network, what, IDS, bed, own)
     columns = found.clients
     assert columns["group_local"].tolist() == pytest.approx([100.0, 50.0, 70.0])
-    assert columns["group_local_split"][:2].tolist() == [50.0, 100.0] and np.isnan(
-        columns["group_local_split"][2]
-    )
+    assert columns["group_local_split"][:2].tolist() == [50.0, 100.0] and np.isnan(columns["group_local_split"][2])
     assert columns["majority_local_split"][:2].tolist() == [50.0, 0.0]
     assert columns["own_local_split"][1] == 100.0
     assert found.metrics["group_local_split"] == 75.0 and found.metrics["group_local_split_worst"] == 50.0
@@ -135,22 +131,16 @@ def test_teachers_mix_probabilities_by_class(network, bed):
     rows = np.stack([constant(network, 1, 0, 0), constant(network, 1, 0, 0)])
     what = served(network, receives=np.zeros(3, np.int64))
     weights = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
-    assert (
-        evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 40.0
-    )
+    assert evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 40.0
     weights = np.array([[0.1, 0.0, 0.0], [0.0, 1.0, 0.9]])  # 0.058, 0.212, 0.191
-    assert (
-        evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 20.0
-    )
+    assert evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 20.0
 
 
 def test_a_model_per_client_scores_a_fixed_hundred(network):
     rng = np.random.default_rng(0)
     n = 130
     ids = rng.permutation(9000)[:n]
-    bed = Bed(
-        rng.normal(size=(50, 2)).astype(np.float32), rng.integers(0, 3, 50), {int(i): [4, 3, 3] for i in ids}
-    )
+    bed = Bed(rng.normal(size=(50, 2)).astype(np.float32), rng.integers(0, 3, 50), {int(i): [4, 3, 3] for i in ids})
     models = rng.normal(size=(n, network.layout.d)).astype(np.float32)
     what = Served(models, np.arange(n), group=np.arange(n))
     a = evaluate(network, what, ids, bed, streams=Streams(1), draw=20)
