@@ -108,6 +108,17 @@ def test_statistics_follow_the_data(backend):
 
 
 @pytest.mark.parametrize("backend", ["loop", "lean"])
+def test_a_cumulative_mean_starts_anew_with_each_client(backend):
+    """BatchNorm with momentum None averages all batches, counted by a buffer that is in no vector."""
+    b = bed("normed")
+    b.module.norm.momentum = None
+    b = type(b)(b.module, b.shape, b.held)
+    together = b.train(Erm(epochs=1, batch=5), backend).ends
+    for client in IDS:
+        assert np.array_equal(together[client], b.train(Erm(epochs=1, batch=5), backend, ids=[client]).ends[client])
+
+
+@pytest.mark.parametrize("backend", ["loop", "lean"])
 def test_batch_norm_never_sees_one_sample(backend):
     """Sizes 1, 6 and 11 in batches of 5: the lonely last sample joins the batch before; alone, it is evaluated."""
     b = bed("normed", sizes={4001: 1, 17: 6, 902: 11})

@@ -78,6 +78,9 @@ def test_shares_are_of_samples():
     report = Report(sight=frozenset({Sight.CHOICE}), choice="shares")
     uploads = b.train(LOCAL, ids=[17], starts=starts, which=np.array([[0, 1]]), report=report)
     np.testing.assert_allclose(uploads.choice(), [[2 / 3, 1 / 3]])
+    twice = np.concatenate([starts, starts])  # ties go to the lowest
+    again = b.train(LOCAL, ids=[17], starts=twice, which=np.array([[0, 2, 1, 3]]), report=report)
+    np.testing.assert_allclose(again.choice(), [[2 / 3, 0, 1 / 3, 0]])
 
 
 def test_into_is_what_is_trained_after_the_choice():

@@ -56,6 +56,12 @@ class Trained:
 
 
 class Backend(Protocol):
-    """Trains the jobs in the order given; an answer never depends on the other jobs, or on their order."""
+    """Trains the jobs in the order given; an answer never depends on the other jobs, or on their order.
+
+    One step: gradient of the loss → clip → `correct` → + weight decay → momentum (from zero in each phase)
+    → step; only weights that the phase trains move. A phase's `context` holds the vectors as they stood
+    when the phase began: a vector that an earlier phase has trained stands at its end. `forward` under a
+    name runs that vector in evaluation mode and gives constants.
+    """
 
     def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]: ...
