@@ -56,7 +56,7 @@ class NoExpert:
     def make(self, world, memory, making):
         return Made(None, memory)
 
-    def scale(self, memory):
+    def head_scale(self, memory):
         return 1.0
 
 

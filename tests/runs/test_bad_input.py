@@ -201,7 +201,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_the_resolved_spec_is_a_spec_with_the_same_result(tmp_path: Path) -> None:
     for method in (
-        {"name": "disue", "k": 3, "expert": {"factor": 0.4}},
+        {"name": "disue", "k": 3, "expert": {"scale": 0.4}},
         {"name": "fedavg", "local": {"kind": "logit-adjusted"}, "aggregate": {"momentum": 0.5}},
         {"name": "clustered", "k": 2, "expert": {"kind": "distil", "family": "generator", "iterations": 1, "share": 0.5}},
     ):

@@ -196,7 +196,7 @@ class Composed(Generic[G, A, E]):
             group,
             expert=base + 1 if state.expert is not None else None,
             average=base if state.expert is not None else None,
-            scale=self.expert.scale(state.experts) if state.expert is not None else 1.0,
+            scale=self.expert.head_scale(state.experts) if state.expert is not None else 1.0,
         )
 
     def standing(self, state: State[G, A, E]) -> Groups:

@@ -443,4 +443,4 @@ def test_real_needs_public_inputs_with_labels():
 def test_sight():
     assert GeneratorDistil().sight == {Sight.LABELS, Sight.SUMS}
     assert GeneratorDistil().serves
-    assert GeneratorDistil().scale(None) == 1.0
+    assert GeneratorDistil().head_scale(None) == 1.0

@@ -16,7 +16,7 @@ from disue.parts.expert.moments import MomentsDistil
 
 def test_none_and_average():
     made = NoExpert().make(WORLD, NoExpert().init(WORLD, SENT), making())
-    assert made.expert is None and not NoExpert().serves and NoExpert().scale(None) == 1.0
+    assert made.expert is None and not NoExpert().serves and NoExpert().head_scale(None) == 1.0
     made = AverageExpert().make(WORLD, AverageExpert().init(WORLD, SENT), making())
     assert made.expert.tobytes() == AVERAGE.tobytes() and AverageExpert().serves
     assert not NoExpert().sight and not AverageExpert().sight
@@ -36,7 +36,7 @@ def test_disabled_is_the_average_and_asks_nothing():
     asks = making()
     made = first(part, asks)
     assert made.expert.tobytes() == AVERAGE.tobytes() and not asks.uploads.asked
-    assert part.sight == frozenset() and part.serves and part.scale(made.memory) == 1.0
+    assert part.sight == frozenset() and part.serves and part.head_scale(made.memory) == 1.0
     assert MomentsDistil().sight == {Sight.MOMENTS}
 
 
@@ -48,8 +48,8 @@ def test_disabled_is_the_average_and_asks_nothing():
         ({"gamma": 2}, "expert.gamma"),
         ({"decay": -0.1}, "expert.decay"),
         ({"blend": 1.5}, "expert.blend"),
-        ({"factor": 0.0}, "expert.factor"),
-        ({"factor": "auto"}, "expert.factor"),
+        ({"scale": 0.0}, "expert.scale"),
+        ({"scale": "auto"}, "expert.scale"),
         ({"prior": float("nan")}, "expert.prior"),
         ({"weights": "counts"}, "expert.weights"),
         ({"weights_temperature": 0.0}, "expert.weights_temperature"),
@@ -93,7 +93,7 @@ def test_default_is_the_scaled_centred_discriminant_on_the_averages_body():
     np.testing.assert_allclose(head_of(made.expert), expected, rtol=1e-5, atol=1e-5)
     assert made.expert[: F * F + F].tobytes() == AVERAGE[: F * F + F].tobytes()
     assert made.expert.dtype == np.float32 and made.info.values["moments.scale"] == 0.5
-    assert MomentsDistil().scale(made.memory) == 0.5
+    assert MomentsDistil().head_scale(made.memory) == 0.5
     assert made.info.values["moments.gamma"] == pytest.approx(0.1)
     assert made.info.values["moments.classes"] == C and made.info.notes == ()
     logits = features(made.expert, np.concatenate([x for x, _ in data])) @ head_of(made.expert)[:, :F].T
@@ -152,30 +152,30 @@ def test_every_head_separates_and_repeats(head):
     logits = features(made.expert, x) @ head_of(made.expert)[:, :F].T + head_of(made.expert)[:, F]
     assert (logits.argmax(axis=1) == y).mean() > 0.2 + 5 * 0.4 / np.sqrt(y.size)  # chance, five errors
     assert made.info.values["moments.gamma"] == (1.0 if head == "ncm" else pytest.approx(0.1))
-    assert part.scale(made.memory) == (1.0 if head == "sgd" else 0.5)
+    assert part.head_scale(made.memory) == (1.0 if head == "sgd" else 0.5)
 
 
 def test_prior_moves_the_bias_by_the_log_shares():
     skewed = {i: (x, np.minimum(y, 1)) for i, (x, y) in clients(classes=[0, 1, 1, 1]).items()}
-    plain = head_of(first(MomentsDistil(factor=1.0), making(skewed)).expert)
-    prior = head_of(first(MomentsDistil(factor=1.0, prior=1.0), making(skewed)).expert)
+    plain = head_of(first(MomentsDistil(scale=1.0), making(skewed)).expert)
+    prior = head_of(first(MomentsDistil(scale=1.0, prior=1.0), making(skewed)).expert)
     total = np.bincount(np.concatenate([y for _, y in skewed.values()]), minlength=C)[:2]
     np.testing.assert_allclose(prior[:, :F], plain[:, :F], atol=1e-5)
     difference = (prior - plain)[:2, F]
     assert difference[1] - difference[0] == pytest.approx(np.log(total[1] / total[0]), abs=1e-4)
-    half = first(MomentsDistil(factor=1.0, prior=1.0, labels="tempered", tau=0.5), making(skewed))
-    again = first(MomentsDistil(factor=1.0, prior=0.5), making(skewed))
+    half = first(MomentsDistil(scale=1.0, prior=1.0, labels="tempered", tau=0.5), making(skewed))
+    again = first(MomentsDistil(scale=1.0, prior=0.5), making(skewed))
     np.testing.assert_allclose(head_of(half.expert), head_of(again.expert), atol=1e-5)
 
 
-def test_factor_and_match():
-    one, two = (first(MomentsDistil(factor=s)) for s in (1.0, 0.2))
+def test_scale_and_match():
+    one, two = (first(MomentsDistil(scale=s)) for s in (1.0, 0.2))
     np.testing.assert_allclose(0.2 * head_of(one.expert), head_of(two.expert), atol=1e-5)
-    made = first(MomentsDistil(factor="match"))
+    made = first(MomentsDistil(scale="match"))
     before = head_of(AVERAGE)
     wanted = np.linalg.norm(before - before.mean(axis=0))
     assert np.linalg.norm(head_of(made.expert)) == pytest.approx(wanted, rel=1e-5)
-    assert MomentsDistil().scale(made.memory) == made.info.values["moments.scale"] > 0
+    assert MomentsDistil().head_scale(made.memory) == made.info.values["moments.scale"] > 0
     np.testing.assert_allclose(made.memory.scale * head_of(one.expert), head_of(made.expert), atol=1e-4)
 
 

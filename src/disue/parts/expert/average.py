@@ -28,5 +28,5 @@ class AverageExpert:
     def make(self, world: World, memory: None, making: Making) -> Made[None]:
         return Made(making.average, None)
 
-    def scale(self, memory: None) -> float:
+    def head_scale(self, memory: None) -> float:
         return 1.0

@@ -15,7 +15,7 @@ from disue.parts.expert.labels import draw
 from disue.parts.expert.store import MomentStore
 
 CALIBRATION = 2000  # virtual features for the one factor of the ridge head
-MATCH = "match"
+MATCH, SPREAD = "match", "spread"
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Recipe:
     gamma: float
     ridge: float
     scale: float | str
+    spread: float
     draws: int
     teaching: Teaching
 
@@ -70,8 +71,25 @@ def fitted(
     if made is None:
         return "the covariance of the features cannot be factored"
     made = made.centred()
-    scale = 1.0 if recipe.head == "sgd" else factor(recipe.scale, made, before)
+    scale = 1.0
+    if recipe.head != "sgd":
+        scale = spread(recipe.spread, made, means, sigma, shares) if recipe.scale == SPREAD else factor(recipe.scale, made, before)
     return Fitted(made.times(scale), scale, gamma)
+
+
+def spread(wanted: float, made: Head, means: Float64, sigma: Float64, shares: Float64) -> float:
+    """The factor that gives the centred logits the root mean square `wanted` over the moments' own features.
+
+    mean over c of  w_cᵀ (Σ + Σ_k q_k (μ_k − μ̄)(μ_k − μ̄)ᵀ) w_c + (w_cᵀ μ̄ + b_c)². A discriminant's logits
+    grow with the distances between classes, without bound as training separates them; this bounds how
+    confident clients start, whatever the body.
+    """
+    centre = shares @ means
+    between = (means - centre).T @ (shares[:, None] * (means - centre))
+    square = np.einsum("cf,fg,cg->c", made.weight, sigma + between, made.weight).mean()
+    level = math.sqrt(float(square + (made.logits(centre) ** 2).mean()))
+    ratio = wanted / level if level > 0 else 1.0
+    return ratio if math.isfinite(ratio) else 1.0
 
 
 def factor(scale: float | str, made: Head, before: Head) -> float:

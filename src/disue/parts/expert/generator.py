@@ -151,7 +151,7 @@ class GeneratorDistil:
     def serves(self) -> bool:
         return True
 
-    def scale(self, memory: GeneratorMemory) -> float:
+    def head_scale(self, memory: GeneratorMemory) -> float:
         return 1.0
 
     def strength(self, round: int) -> float:

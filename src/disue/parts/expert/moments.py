@@ -29,7 +29,7 @@ from disue.core.orders import Sight
 from disue.core.uploads import Moments
 from disue.core.world import World
 from disue.parts.expert import ranges, store
-from disue.parts.expert.fit import MATCH, Recipe, averaged_head, fitted, placed
+from disue.parts.expert.fit import MATCH, SPREAD, Recipe, averaged_head, fitted, placed
 from disue.parts.expert.heads import Teaching
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.store import MomentStore
@@ -52,9 +52,11 @@ class MomentsDistil:
                      from the body they were measured under: where that is not what was sent (a round was
                      left out, starts differ) it goes down once more
     decay            λ of a class's kept moments when it is refreshed (without transport rather 0.5)
-    factor           s, the factor of the centred head: how confident clients start; err on the small side.
+    scale            s, the factor of the centred head: how confident clients start; err on the small side.
                      "match": the ratio that gives it the norm of the averaged head, anew every round (no
-                     figures yet; since clients sharpen what they receive, it may grow). None for "sgd"
+                     figures yet; since clients sharpen what they receive, it may grow). "spread": the
+                     factor that gives the logits the root mean square `spread`. None for "sgd"
+    spread           root mean square of the head's logits over the moments, with scale = "spread"
     gamma            γ, shrinkage of the covariance towards the mean variance; up to 1 with few samples
     prior            π: class shares q_c ∝ p_c^π over the classes seen, p by `labels` of the kept counts:
                      the log-prior of the discriminants, the weights of "ridge", the labels drawn for
@@ -85,7 +87,8 @@ class MomentsDistil:
     vector: str = "fresh"
     transport: bool = True
     decay: float = 0.9
-    factor: float | str = 0.5  # 1 breaks the loop under extreme skew, 0.2 costs two points
+    scale: float | str = 0.5
+    spread: float = 1.0
     gamma: float = 0.1  # 0.1 to 0.3 alike; the error is drift, not sampling
     prior: float = 0.0
     blend: float = 1.0
@@ -116,10 +119,11 @@ class MomentsDistil:
         for key in ("ridge", "transport_ridge"):
             ranges.number(f"expert.{key}", getattr(self, key), 0.0)
         ranges.number("expert.prior", self.prior, 0.0, 10.0)  # beyond, shares underflow
-        if isinstance(self.factor, str):
-            ranges.name("expert.factor", self.factor, [MATCH])
+        if isinstance(self.scale, str):
+            ranges.name("expert.scale", self.scale, [MATCH, SPREAD])
         else:
-            ranges.number("expert.factor", self.factor, 0.0, above=True)
+            ranges.number("expert.scale", self.scale, 0.0, above=True)
+        ranges.number("expert.spread", self.spread, 0.0, above=True)
         check_weights(self.weights, **self._weighting)
         ranges.name("expert.labels", self.labels, LABELS)
         check_labels(self.labels, tau=self.tau)
@@ -172,7 +176,7 @@ class MomentsDistil:
     def _per_class(self, layout: Layout) -> bool:
         return self.per_class and layout.classes * layout.features**2 <= 4 * layout.d
 
-    def scale(self, memory: MomentStore) -> float:
+    def head_scale(self, memory: MomentStore) -> float:
         return memory.scale
 
     def make(self, world: World, memory: MomentStore, making: Making) -> Made[MomentStore]:
@@ -288,4 +292,4 @@ class MomentsDistil:
     @property
     def _recipe(self) -> Recipe:
         teaching = Teaching(self.steps, self.lr)
-        return Recipe(self.head, self.gamma, self.ridge, self.factor, self.draws, teaching)
+        return Recipe(self.head, self.gamma, self.ridge, self.scale, self.spread, self.draws, teaching)

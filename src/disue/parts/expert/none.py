@@ -28,5 +28,5 @@ class NoExpert:
     def make(self, world: World, memory: None, making: Making) -> Made[None]:
         return Made(None, None)
 
-    def scale(self, memory: None) -> float:
+    def head_scale(self, memory: None) -> float:
         return 1.0
