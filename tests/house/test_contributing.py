@@ -64,7 +64,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / file
         path.write_text((path.read_text() + "\n\n" + code) if path.exists() else code)
     kinds = root / "src/disue/parts/local/__init__.py"
-    kinds.write_text(kinds.read_text() + '\nfrom disue.parts.local.pull import Pull\n\nKINDS = {**KINDS, "pull": Pull}\n')
+    kinds.write_text(
+        kinds.read_text() + '\nfrom disue.parts.local.pull import Pull\n\nKINDS = {**KINDS, "pull": Pull}\n'
+    )
     return root
 
 
