@@ -179,6 +179,19 @@ def test_scale_and_match():
     np.testing.assert_allclose(made.memory.scale * head_of(one.expert), head_of(made.expert), atol=1e-4)
 
 
+@pytest.mark.parametrize("head", ["lda", "ridge"])
+def test_spread_bounds_the_logits_over_the_clients_features(head):
+    """Equal shares: the root mean square of the served logits over classes' means and scatter is `spread`."""
+    rows = [(x[: 40 * C], np.arange(x.shape[0]) % C) for x, _ in clients(amount=40 * C).values()]
+    centres = 5 * np.random.default_rng(3).normal(size=(C, F))
+    even = {i: (x + centres[y[: x.shape[0]]], y[: x.shape[0]]) for i, (x, y) in zip(IDS, rows, strict=True)}
+    made = first(MomentsDistil(head=head, scale="spread", spread=1.5, gamma=0.0), making(even))
+    phi = features(AVERAGE, np.concatenate([x for x, _ in even.values()]))
+    logits = phi @ head_of(made.expert)[:, :F].T + head_of(made.expert)[:, F]
+    assert np.sqrt((logits**2).mean()) == pytest.approx(1.5, rel=1e-2)
+    assert MomentsDistil().head_scale(made.memory) == made.info.values["moments.scale"] > 0
+
+
 def test_blend():
     full, half = first(MomentsDistil()), first(MomentsDistil(blend=0.5))
     np.testing.assert_allclose(

@@ -71,9 +71,12 @@ def fitted(
     if made is None:
         return "the covariance of the features cannot be factored"
     made = made.centred()
-    scale = 1.0
-    if recipe.head != "sgd":
-        scale = spread(recipe.spread, made, means, sigma, shares) if recipe.scale == SPREAD else factor(recipe.scale, made, before)
+    if recipe.head == "sgd":
+        scale = 1.0
+    elif recipe.scale == SPREAD:
+        scale = spread(recipe.spread, made, means, sigma, shares)
+    else:
+        scale = factor(recipe.scale, made, before)
     return Fitted(made.times(scale), scale, gamma)
 
 
