@@ -58,6 +58,7 @@ def run(
         checked = Spec.read(spec, changes)
     folder = None if out is None else Folder.fresh(Path(out))
     if folder is not None:
+        folder.lock()
         write_text(folder.path / "spec.toml", checked.toml())
     return _go(checked, folder, data_dir, on_round, report=report)
 
@@ -73,7 +74,9 @@ def resume(
     where = Path(path)
     if not (where / "spec.toml").exists():
         raise UserError(f"{where}: holds no run (no spec.toml)", key="run")
-    return _go(Spec.read(where / "spec.toml"), Folder(where), data_dir, on_round, report=report, again=True)
+    folder = Folder(where)
+    folder.lock()
+    return _go(Spec.read(where / "spec.toml"), folder, data_dir, on_round, report=report, again=True)
 
 
 def load(path: str | Path) -> Trained:

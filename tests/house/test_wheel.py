@@ -32,8 +32,11 @@ def call(*words: str, **more: object) -> str:
 def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     """Dependencies come from the running environment; the package itself comes from the wheel alone."""
     source, apart = tmp_path / "source", tmp_path / "apart"
-    names = call("git", "ls-files", "src", "pyproject.toml", "README.md", "LICENSE", cwd=HERE).split()
-    for name in names:  # what git knows, and nothing that happens to lie about
+    listed = call(
+        "git", "ls-files", "-co", "--exclude-standard", "src", "pyproject.toml", "README.md", "LICENSE", cwd=HERE
+    )
+    names = [name for name in listed.split() if (HERE / name).exists()]
+    for name in names:  # no build folder or cache that happens to lie about
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((HERE / name).read_bytes())

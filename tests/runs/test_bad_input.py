@@ -184,7 +184,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path: Path, mo
     with pytest.raises(disue.UserError, match="the disk is full"):
         disue.run(tables(rounds=12, checkpoint={"every": 1}), tmp_path / "out", report=False)
     monkeypatch.undo()
-    assert not list((tmp_path / "out").rglob(".*"))
+    assert [path.name for path in (tmp_path / "out").rglob(".*")] == [".lock"]
     disue.resume(tmp_path / "out", report=False)
     disue.run(tables(rounds=12, checkpoint={"every": 1}), tmp_path / "whole", report=False)
     for name in ("clients.csv", "groups.csv"):
@@ -210,3 +210,19 @@ def test_the_resolved_spec_is_a_spec_with_the_same_result(tmp_path: Path) -> Non
         again = Spec.read(tmp_path / "s.toml")
         assert again.tables() == spec.tables()
         assert again.build() == spec.build()
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    def second(record: Any) -> None:
+        if record.round == 1:
+            other = subprocess.run(
+                [sys.executable, "-c", f"import sys, disue; disue.resume({str(tmp_path / 'out')!r})"],
+                capture_output=True,
+                text=True,
+            )
+            assert "another process is writing this run" in other.stderr
+
+    disue.run(tables(), tmp_path / "out", on_round=second, report=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 
 from disue.core.checks import Array, IntMatrix, IntVector, digest, frozen, positions
 from disue.core.errors import UserError
+from disue.core.npz import read_npz
 from disue.data.statistics import Statistics, count_table, measure
 
 Parameter: TypeAlias = int | float | str | bool | None
@@ -154,8 +153,7 @@ class Partition:
     def load(cls, path: str | os.PathLike[str]) -> Partition:
         """Reads a file written by `save`; foreign, damaged or newer files are a `UserError`."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name]) for name in file.files}
+            arrays = read_npz(path)
             header = json.loads(arrays.pop("header").tobytes())
             if header["format"] != _MARK:
                 raise ValueError("no partition")
@@ -163,15 +161,7 @@ class Partition:
             raise UserError(
                 f"{path} cannot be read: {error.strerror or error}", key="partition", found=str(path)
             ) from error
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} is no partition file, or it is damaged", key="partition", found=str(path)
             ) from error

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import tomllib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from disue.core.checks import Array, Float64
 from disue.core.errors import UserError
+from disue.core.npz import Unreadable, read_npz
 
 FORMAT = 1
 Columns = Mapping[str, Float64]  # a table by column; NaN where a cell is empty
@@ -209,8 +209,7 @@ def _arrays(path: Path) -> dict[str, Array]:
     if not path.is_file():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as found:
-            out = {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        out = read_npz(path)
+    except (OSError, Unreadable) as error:
         raise UserError(f"{path} is damaged: {error}", key=path.name) from None
     return {name: array for name, array in out.items() if array.dtype.kind in "fiub"}

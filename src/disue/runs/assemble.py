@@ -28,7 +28,7 @@ SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
     "expert": expert.KINDS,
 }
 MODEL_KEYS = ("name", "weights", "freeze", "seed")
-SHARE = Known("share", float, 1.0, WORDS["share"])
+SHARE = Known("share", float, 1.0, WORDS["share"], {"low": 0, "high": 1})
 
 
 # -- partition and model ---------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def partition_keys(kind: str) -> dict[str, Known]:
         raise unknown("partition.kind", kind, data.KINDS)
     own = {k: v for k, v in signature_of(data.KINDS[kind]).items() if k in data_keys(kind)}
     fixed = {
-        "kind": Known("kind", str, "dirichlet", "how the data is dealt out"),
+        "kind": Known("kind", str, "dirichlet", "how the data is dealt out", {"choices": tuple(data.KINDS)}),
         "seed": Known("seed", int, None, "of the partition alone; the run's seed unless given", {"low": 0}),
         "file": Known("file", str, "", "a saved partition.npz instead of a drawn one"),
     }
@@ -180,6 +180,14 @@ def _kind_of(slot: str, part: object) -> str:
     return type(part).__name__
 
 
+def parts_of(name: str) -> dict[str, str]:
+    """slot → the kind that a method has there; a distilled expert with its family."""
+    built = plain({"name": name}, {})
+    out = {slot: _kind_of(slot, getattr(built, slot)) for slot in SLOTS}
+    family = _family_of(built.expert)
+    return out if family is None else {**out, "expert": f"distil, {family}"}
+
+
 def plain(method: Table, settings: Table) -> AnyMethod:
     """The method as its own file makes it, without the slots' tables."""
     listed = methods.TABLE[str(method["name"])]
@@ -226,7 +234,7 @@ def _named(where: str, given: Table) -> Iterator[None]:
 
 def _with_expert_table(host: AnyMethod, kind: str | None, share: float | None, table: dict[str, Any]) -> AnyMethod:
     """[method.expert]: with `kind` it replaces the part and the start; without, it overrides arguments."""
-    part = host.expert
+    part: Any = host.expert
     if kind == "none":
         return dataclasses.replace(host, expert=expert.KINDS["none"](), start=start.KINDS["group"]())
     if kind is not None:

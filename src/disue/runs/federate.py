@@ -239,7 +239,9 @@ class Federate:
         for door in meter.doors:
             for text in door.dropped.values():
                 self.folder.event(self.round, text)
-        for note in info.notes:
+        engine = [note for door in meter.doors for note in door.notes]
+        said = {str(event["event"]) for event in self.folder.events} if engine else set()
+        for note in dict.fromkeys([*info.notes, *(text for text in engine if text not in said)]):
             self.folder.event(self.round, note)
         shown = {name: value for name, value in info.arrays.items() if not name.startswith("teacher_")}
         last = self.round == self.setup.spec.rounds or (

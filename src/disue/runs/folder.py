@@ -24,6 +24,7 @@ import numpy as np
 
 from disue.core.checks import Array
 from disue.core.errors import UserError
+from disue.core.npz import Unreadable, read_npz
 
 FORMAT = 1
 FIRST = (
@@ -116,9 +117,12 @@ class Folder:
         self.rounds: list[Row] = read_table(path / "rounds.csv")
         self.events: list[Row] = read_table(path / "events.csv")
         self.arrays: dict[str, Array] = {}
+        self._lock: IO[str] | None = None
         if (path / "arrays.npz").exists():
-            with np.load(path / "arrays.npz", allow_pickle=False) as found:
-                self.arrays = {name: found[name] for name in found.files}
+            try:
+                self.arrays = read_npz(path / "arrays.npz")
+            except Unreadable as error:
+                raise UserError(f"{path / 'arrays.npz'} is damaged ({error}); delete it to go on", key="run") from error
 
     @staticmethod
     def fresh(path: Path) -> Folder:
@@ -132,6 +136,20 @@ class Folder:
         except OSError as error:
             raise unwritable(path, error) from error
         return Folder(path)
+
+    def lock(self) -> None:
+        """Refuses a folder that another process writes to. The lock ends with the process, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            return
+        try:
+            self._lock = (self.path / ".lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.path}: another process is writing this run", key="out") from None
+        except OSError as error:
+            raise unwritable(self.path / ".lock", error) from error
 
     def row(self, row: Row) -> None:
         """Adds a round's row; rounds.csv is rewritten whole, as columns may be new."""

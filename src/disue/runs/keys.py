@@ -56,10 +56,9 @@ class Known:
         if choices:
             listed = " | ".join(f'"{c}"' for c in choices)
             return f"list of {listed}" if words.startswith("list") else listed
-        for name, sign in (("above", ">"), ("low", "≥"), ("high", "≤")):
-            if self.metadata.get(name) is not None:
-                words += f" {sign} {self.metadata[name]:g}"
-        return words
+        signs = (("above", ">"), ("low", "≥"), ("high", "≤"))
+        bounds = [f"{sign} {self.metadata[name]:g}" for name, sign in signs if self.metadata.get(name) is not None]
+        return f"{words} {' and '.join(bounds)}".rstrip()
 
 
 def describe(kind: Any) -> str:
@@ -69,6 +68,8 @@ def describe(kind: Any) -> str:
         return " | ".join(f'"{a}"' if isinstance(a, str) else str(a) for a in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(a) for a in arguments if a is not type(None))
+    if kind in (tuple, list):
+        return "list"
     if origin in (tuple, list):
         return f"list of {describe(arguments[0])}" if arguments else "list"
     if origin in (dict, Mapping) or kind is dict:
@@ -173,7 +174,7 @@ def convert(path: str, known: Known, value: Any) -> Any:
     if out is _WRONG:
         raise UserError(f"{path} must be {known.allowed()}, got {value!r}", key=path, found=value)
     meta = known.metadata
-    choices = meta.get("choices")
+    choices = meta.get("choices") or ()
     for word in (out if isinstance(out, tuple) else (out,)) if choices else ():
         if word is not None and word not in choices:
             guess = nearest(str(word), choices)

@@ -16,6 +16,8 @@ from disue.runs.federate import Federate
 from disue.runs.folder import FORMAT, Row
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
+SCORES = ("served_", "expert_", "average_", "group_", "own_", "majority_", "teachers_", "newcomer_")
+GROUPS = ("groups", "ari", "ami", "unplaced")
 FIXED = {*SECONDS, "bytes_up", "bytes_down", "client_seconds", "cohort", "answered", "round", "clients_dropped"}
 
 
@@ -37,7 +39,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         totals[f"bytes_to_{level:g}"] = (
             None if at is None else sum(r["bytes_up"] + r["bytes_down"] for r in rows if r["round"] <= at)
         )
-    metrics = dict(found)
+    metrics = {name: value for name, value in found.items() if name.startswith(SCORES) or name in GROUPS}
     if setup.late.size and complete:
         metrics.update({name: {"final": value, "last10": value} for name, value in late(run).items()})
     listed = TABLE[str(setup.spec.method["name"])]
@@ -51,6 +53,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "seed": setup.spec.seed,
         "metrics": metrics,
         "totals": totals,
+        "diagnostics": {name: value for name, value in found.items() if name not in metrics},
         "data": {
             "name": data.name,
             "variant": data.variant,
