@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from disue.cli import reference
 from disue.methods import TABLE
 
 HERE = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def readme(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page and what it should hold."""
-    return {HERE / "README.md": readme((HERE / "README.md").read_text())}
+    return {HERE / "README.md": readme((HERE / "README.md").read_text()), HERE / "docs" / "spec.md": reference.page()}
 
 
 def main(check: bool) -> int:
