@@ -180,6 +180,16 @@ def test_scale_and_match():
 
 
 @pytest.mark.parametrize("head", ["lda", "ridge"])
+def test_a_weight_of_constant_norm(head):
+    """Twice the norm of a newly drawn layer of C outputs, whatever the features' size: the direction is the head's."""
+    made = first(MomentsDistil(head=head, scale="norm", norm=2.0))
+    weight = head_of(made.expert)[:, :F]
+    assert np.linalg.norm(weight) == pytest.approx(2.0 * np.sqrt(C / 3), rel=1e-5)
+    plain = first(MomentsDistil(head=head, scale=1.0))
+    np.testing.assert_allclose(made.memory.scale * head_of(plain.expert), head_of(made.expert), atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["lda", "ridge"])
 def test_spread_bounds_the_logits_over_the_clients_features(head):
     """Equal shares: the root mean square of the served logits over classes' means and scatter is `spread`."""
     rows = [(x[: 40 * C], np.arange(x.shape[0]) % C) for x, _ in clients(amount=40 * C).values()]

@@ -15,7 +15,7 @@ from disue.parts.expert.labels import draw
 from disue.parts.expert.store import MomentStore
 
 CALIBRATION = 2000  # virtual features for the one factor of the ridge head
-MATCH, SPREAD = "match", "spread"
+MATCH, SPREAD, NORM = "match", "spread", "norm"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Recipe:
     ridge: float
     scale: float | str
     spread: float
+    norm: float
     draws: int
     teaching: Teaching
 
@@ -75,9 +76,24 @@ def fitted(
         scale = 1.0
     elif recipe.scale == SPREAD:
         scale = spread(recipe.spread, made, means, sigma, shares)
+    elif recipe.scale == NORM:
+        scale = norm(recipe.norm, made)
     else:
         scale = factor(recipe.scale, made, before)
     return Fitted(made.times(scale), scale, gamma)
+
+
+def norm(wanted: float, made: Head) -> float:
+    """The factor that gives the centred weight `wanted` times the norm of a newly drawn layer, √(k / 3).
+
+    A gradient reaches the body multiplied by the head's weight. A discriminant's weight grows as features
+    shrink, so that the body's steps grow without bound; a weight of constant norm keeps them what they are
+    under an ordinary head, and leaves it to the features to grow. (torch draws a linear layer of F inputs
+    uniformly from ±1/√F: k rows of it have the norm √(k / 3).)
+    """
+    level = float(np.linalg.norm(made.weight))
+    ratio = wanted * math.sqrt(made.weight.shape[0] / 3) / level if level > 0 else 1.0
+    return ratio if math.isfinite(ratio) else 1.0
 
 
 def spread(wanted: float, made: Head, means: Float64, sigma: Float64, shares: Float64) -> float:

@@ -29,7 +29,7 @@ from disue.core.orders import Sight
 from disue.core.uploads import Moments
 from disue.core.world import World
 from disue.parts.expert import ranges, store
-from disue.parts.expert.fit import MATCH, SPREAD, Recipe, averaged_head, fitted, placed
+from disue.parts.expert.fit import MATCH, NORM, SPREAD, Recipe, averaged_head, fitted, placed
 from disue.parts.expert.heads import Teaching
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.store import MomentStore
@@ -56,6 +56,7 @@ class MomentsDistil:
                      "match": the ratio that gives it the norm of the averaged head, anew every round (no
                      figures yet; since clients sharpen what they receive, it may grow). "spread": the
                      factor that gives the logits the root mean square `spread`. None for "sgd"
+    norm             norm of the head's weight, in units of a newly drawn layer's, with scale = "norm"
     spread           root mean square of the head's logits over the moments, with scale = "spread"
     gamma            γ, shrinkage of the covariance towards the mean variance; up to 1 with few samples
     prior            π: class shares q_c ∝ p_c^π over the classes seen, p by `labels` of the kept counts:
@@ -89,6 +90,7 @@ class MomentsDistil:
     decay: float = 0.9
     scale: float | str = 0.5
     spread: float = 1.0
+    norm: float = 1.0
     gamma: float = 0.1  # 0.1 to 0.3 alike; the error is drift, not sampling
     prior: float = 0.0
     blend: float = 1.0
@@ -120,10 +122,11 @@ class MomentsDistil:
             ranges.number(f"expert.{key}", getattr(self, key), 0.0)
         ranges.number("expert.prior", self.prior, 0.0, 10.0)  # beyond, shares underflow
         if isinstance(self.scale, str):
-            ranges.name("expert.scale", self.scale, [MATCH, SPREAD])
+            ranges.name("expert.scale", self.scale, [MATCH, SPREAD, NORM])
         else:
             ranges.number("expert.scale", self.scale, 0.0, above=True)
         ranges.number("expert.spread", self.spread, 0.0, above=True)
+        ranges.number("expert.norm", self.norm, 0.0, above=True)
         check_weights(self.weights, **self._weighting)
         ranges.name("expert.labels", self.labels, LABELS)
         check_labels(self.labels, tau=self.tau)
@@ -292,4 +295,4 @@ class MomentsDistil:
     @property
     def _recipe(self) -> Recipe:
         teaching = Teaching(self.steps, self.lr)
-        return Recipe(self.head, self.gamma, self.ridge, self.scale, self.spread, self.draws, teaching)
+        return Recipe(self.head, self.gamma, self.ridge, self.scale, self.spread, self.norm, self.draws, teaching)
