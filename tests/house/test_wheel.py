@@ -28,15 +28,19 @@ def call(*words: str, **more: object) -> str:
     return str(done.stdout)
 
 
+def shipped() -> list[str]:
+    """What a wheel is built from, without the build folders and caches that happen to lie about."""
+    files = [HERE / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    files += [path for path in (HERE / "src" / "disue").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return [str(path.relative_to(HERE)) for path in files]
+
+
 @pytest.mark.slow
 def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     """Dependencies come from the running environment; the package itself comes from the wheel alone."""
     source, apart = tmp_path / "source", tmp_path / "apart"
-    listed = call(
-        "git", "ls-files", "-co", "--exclude-standard", "src", "pyproject.toml", "README.md", "LICENSE", cwd=HERE
-    )
-    names = [name for name in listed.split() if (HERE / name).exists()]
-    for name in names:  # no build folder or cache that happens to lie about
+    names = shipped()
+    for name in names:
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((HERE / name).read_bytes())
