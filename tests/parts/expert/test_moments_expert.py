@@ -77,9 +77,9 @@ def test_range_message_is_one_sentence():
 # -- the head ------------------------------------------------------------------------------------------
 
 
-def test_default_is_the_scaled_centred_discriminant_on_the_averages_body():
+def test_a_constant_scale_is_the_scaled_centred_discriminant_on_the_averages_body():
     """γ = 0.1, s = 0.5, uniform prior, from all rows under the fresh average, in plain numpy."""
-    made = first(MomentsDistil())
+    made = first(MomentsDistil(scale=0.5))
     data = clients().values()
     phi = features(AVERAGE, np.concatenate([x for x, _ in data]))
     y = np.concatenate([y for _, y in data])
@@ -93,7 +93,7 @@ def test_default_is_the_scaled_centred_discriminant_on_the_averages_body():
     np.testing.assert_allclose(head_of(made.expert), expected, rtol=1e-5, atol=1e-5)
     assert made.expert[: F * F + F].tobytes() == AVERAGE[: F * F + F].tobytes()
     assert made.expert.dtype == np.float32 and made.info.values["moments.scale"] == 0.5
-    assert MomentsDistil().head_scale(made.memory) == 0.5
+    assert MomentsDistil(scale=0.5).head_scale(made.memory) == 0.5
     assert made.info.values["moments.gamma"] == pytest.approx(0.1)
     assert made.info.values["moments.classes"] == C and made.info.notes == ()
     logits = features(made.expert, np.concatenate([x for x, _ in data])) @ head_of(made.expert)[:, :F].T
@@ -144,7 +144,7 @@ def test_a_class_never_seen_keeps_its_column():
 
 @pytest.mark.parametrize("head", ["lda", "ncm", "ridge", "sgd"])
 def test_every_head_separates_and_repeats(head):
-    part = MomentsDistil(head=head)
+    part = MomentsDistil(head=head, scale=0.5)
     made, again = first(part), first(part)
     assert made.expert.tobytes() == again.expert.tobytes()
     data = clients(seed=7).values()

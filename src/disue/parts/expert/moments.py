@@ -52,10 +52,10 @@ class MomentsDistil:
                      from the body they were measured under: where that is not what was sent (a round was
                      left out, starts differ) it goes down once more
     decay            λ of a class's kept moments when it is refreshed (without transport rather 0.5)
-    scale            s, the factor of the centred head: how confident clients start; err on the small side.
-                     "match": the ratio that gives it the norm of the averaged head, anew every round (no
-                     figures yet; since clients sharpen what they receive, it may grow). "spread": the
-                     factor that gives the logits the root mean square `spread`. None for "sgd"
+    scale            s, the factor of the centred head, which sets how confident clients start and how large
+                     the body's steps are. "norm": the factor that gives the weight the norm `norm`; a
+                     number: itself; "match": the ratio that gives it the norm of the averaged head;
+                     "spread": the factor that gives the logits the root mean square `spread`. None for "sgd"
     norm             norm of the head's weight, in units of a newly drawn layer's, with scale = "norm"
     spread           root mean square of the head's logits over the moments, with scale = "spread"
     gamma            γ, shrinkage of the covariance towards the mean variance; up to 1 with few samples
@@ -88,9 +88,9 @@ class MomentsDistil:
     vector: str = "fresh"
     transport: bool = True
     decay: float = 0.9
-    scale: float | str = 0.5
+    scale: float | str = NORM  # a constant breaks the loop where clients are small, see docs/results.md
     spread: float = 1.0
-    norm: float = 1.0
+    norm: float = 2.0
     gamma: float = 0.1  # 0.1 to 0.3 alike; the error is drift, not sampling
     prior: float = 0.0
     blend: float = 1.0
