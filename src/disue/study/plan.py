@@ -9,6 +9,7 @@
     [[study.setting]]
     name = "cifar10-dir0.1"
     data.name = "cifar10"
+    k = 10                            # of the methods that take a number of groups
     [[study.method]]
     label = "FedAvg + momentum"
     name = "fedavg"                   # the rest is [method] of a spec
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from disue.core.errors import UserError
+from disue.runs.assemble import method_keys
 from disue.runs.keys import Known, bind
 from disue.runs.spec import Spec, put, read_toml
 
@@ -130,7 +132,11 @@ class Study:
         return [name for name in self.settings if not row.settings or name in row.settings]
 
     def spec(self, setting: str, row: Row, changes: Mapping[str, Any]) -> Spec:
-        tables = merge(merge(self.common, self.settings[setting]), {"method": dict(row.table)})
+        above = dict(self.settings[setting])
+        k = above.pop("k", None)
+        tables = merge(merge(self.common, above), {"method": dict(row.table)})
+        if k is not None and "k" in method_keys(str(row.table.get("name", "fedavg"))):
+            tables["method"].setdefault("k", k)
         for dotted, value in {**row.set, **changes}.items():
             put(tables, dotted, value)
         return Spec.of(tables)
