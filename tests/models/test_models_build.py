@@ -122,15 +122,11 @@ def test_own_module_by_import_path():
     assert (layout.head_weight, layout.classes, layout.features) == ("classifier.weight", 10, 7)
     assert not layout.positive and layout.entries[0].name == "features.1.weight"
     logits, features = both(module, inputs)
-    assert torch.equal(logits, module(inputs)) and torch.equal(
-        features, nn.Sequential(*module.features)(inputs)
-    )
+    assert torch.equal(logits, module(inputs)) and torch.equal(features, nn.Sequential(*module.features)(inputs))
     for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         other.classifier.weight.data.zero_()
         other.classifier.bias.data.fill_(2.0)
-        assert torch.equal(both(other, inputs)[0], torch.full((4, 10), 2.0)), (
-            "the copy catches its own features"
-        )
+        assert torch.equal(both(other, inputs)[0], torch.full((4, 10), 2.0)), "the copy catches its own features"
     assert torch.equal(both(module, inputs)[0], logits)
 
 

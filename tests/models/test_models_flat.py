@@ -107,9 +107,7 @@ def test_layout_of_a_batch_norm_model():
     layout = layout_of(module, "resnet8")
     kinds = {entry.name: (entry.kind, entry.module) for entry in layout.entries}
     assert kinds["stem.weight"] == ("weight", "Conv2d") and kinds["norm.weight"] == ("weight", "BatchNorm2d")
-    assert (
-        kinds["norm.running_mean"] == ("statistic", "BatchNorm2d") and "norm.num_batches_tracked" not in kinds
-    )
+    assert kinds["norm.running_mean"] == ("statistic", "BatchNorm2d") and "norm.num_batches_tracked" not in kinds
     names = [entry.name for entry in layout.entries]
     assert names.index("head.bias") < names.index("norm.running_mean"), "weights first, then statistics"
     assert int(layout.mask(Part()).sum()) == 77_850 and int(layout.mask(HEAD).sum()) == 650

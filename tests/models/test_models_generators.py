@@ -58,9 +58,7 @@ def test_seed_mode_and_one_vector():
     assert torch.equal(torch.random.get_rng_state(), before)
     assert flatten(one).tobytes() == flatten(two).tobytes() != flatten(other).tobytes()
     noise, labels = torch.randn(4, 5), torch.tensor([2, 0, 1, 2])
-    assert torch.equal(one.train()(noise, labels), two.eval()(noise, labels)), (
-        "the batch's own statistics, always"
-    )
+    assert torch.equal(one.train()(noise, labels), two.eval()(noise, labels)), "the batch's own statistics, always"
     load(other, flatten(one))
     assert torch.equal(other(noise, labels), one(noise, labels)), "all of G is in its vector"
 

@@ -84,9 +84,7 @@ def test_text_goes_in_as_numbers_of_tokens():
 
 
 def test_batch_keeps_activations_within_the_limit():
-    assert TorchNetwork(build("fedavg-cnn", (1, 28, 28), 10, 0), (1, 28, 28)).batch == 8 * 2**20 // (
-        4 * 32 * 28 * 28
-    )
+    assert TorchNetwork(build("fedavg-cnn", (1, 28, 28), 10, 0), (1, 28, 28)).batch == 8 * 2**20 // (4 * 32 * 28 * 28)
     assert TorchNetwork(build("tiny", (1, 8, 8), 10, 0), (1, 8, 8)).batch == 1000
 
 

@@ -48,8 +48,7 @@ def arrays(folder: Path, **changes: Any) -> dict[str, Any]:
         "y_test": np.arange(40) % 4,
     } | changes
     np.savez(folder / "mine.npz", **{name: value for name, value in found.items() if value is not None})
-    out = tables(data={"path": str(folder / "mine.npz")})
-    return out
+    return tables(data={"path": str(folder / "mine.npz")})
 
 
 def nan(shape: tuple[int, ...]) -> np.ndarray:
@@ -85,7 +84,10 @@ CASES: dict[str, tuple[Case, str]] = {
     "unknown partition": (lambda p: tables(partition={"kind": "dirichelt"}), 'Did you mean "dirichlet"'),
     "model that does not fit": (lambda p: tables(model={"name": "lenet"}), 'model "lenet" needs images of at least 28'),
     "more clients than samples": (lambda p: tables(partition__clients=5000), "5,?000 clients|samples"),
-    "more groups than clients": (lambda p: tables(method={"name": "disue", "k": 11}), "method.k is 11, but there are 10"),
+    "more groups than clients": (
+        lambda p: tables(method={"name": "disue", "k": 11}),
+        "method.k is 11, but there are 10",
+    ),
     "no group": (lambda p: tables(method={"name": "clustered", "k": 0}), "k must be ≥ 1"),
     "array missing": (lambda p: arrays(p, y_test=None), "y_test"),
     "lengths differ": (lambda p: arrays(p, y_train=np.zeros(199, np.int64)), "199"),
@@ -159,9 +161,7 @@ def test_a_client_whose_training_blows_up_is_left_out_and_named(tmp_path: Path) 
     np.savez(tmp_path / "m.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30], client_train=owners)
     spec = tables(data={"path": str(tmp_path / "m.npz")}, partition={"kind": "natural"}, cohort={"share": 1.0})
     setup = prepare(Spec.of(spec))
-    huge = dataclasses.replace(
-        setup.dataset, mean=np.zeros(5), std=np.full(5, 1.0)
-    )
+    huge = dataclasses.replace(setup.dataset, mean=np.zeros(5), std=np.full(5, 1.0))
     federation = dataclasses.replace(setup.federation, dataset=huge)
     federate = Federate(dataclasses.replace(setup, federation=federation), None)
     for record in federate:
@@ -203,7 +203,11 @@ def test_the_resolved_spec_is_a_spec_with_the_same_result(tmp_path: Path) -> Non
     for method in (
         {"name": "disue", "k": 3, "expert": {"scale": 0.4}},
         {"name": "fedavg", "local": {"kind": "logit-adjusted"}, "aggregate": {"momentum": 0.5}},
-        {"name": "clustered", "k": 2, "expert": {"kind": "distil", "family": "generator", "iterations": 1, "share": 0.5}},
+        {
+            "name": "clustered",
+            "k": 2,
+            "expert": {"kind": "distil", "family": "generator", "iterations": 1, "share": 0.5},
+        },
     ):
         spec = Spec.of(tables(method=method))
         (tmp_path / "s.toml").write_text(spec.toml())

@@ -64,7 +64,9 @@ def start(spec: Path, out: Path) -> subprocess.Popen[bytes]:
         "(lambda: disue.run(sys.argv[1], out, report=False))\n"
         "go()\n"
     )
-    return subprocess.Popen([sys.executable, "-c", program, str(spec), str(out)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(spec), str(out)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
 
 
 def rounds_done(out: Path) -> int:
@@ -80,7 +82,7 @@ def test_sigkill_at_a_random_moment_changes_nothing(name: str, kills: int, tmp_p
     disue.run(spec, tmp_path / "whole", report=False)
     write_text(tmp_path / "spec.toml", spec.toml())
     chance, killed = random.Random(name), 0
-    for kill in range(kills):
+    for _ in range(kills):
         process = start(tmp_path / "spec.toml", tmp_path / "killed")
         # somewhere in the next stretch of rounds, at a moment that has nothing to do with the loop
         goal = rounds_done(tmp_path / "killed") + 1 + chance.randrange(2 * ROUNDS // (3 * kills))

@@ -68,7 +68,7 @@ def test_a_newcomer_is_sent_to_the_group_with_its_labels(folder: Path) -> None:
         best = min(placed.losses, key=lambda name: placed.losses[name])
         assert placed.group == (None if best == "expert" else int(best.split()[1]))
         if placed.group is not None:
-            members = [i for i in trained.groups[placed.group]]
+            members = trained.groups[placed.group]
             assert {truth[i] for i in members} == {truth[client]}
         assert str(placed).startswith(("group", "the expert"))
 

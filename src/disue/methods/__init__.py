@@ -50,9 +50,7 @@ TABLE: dict[str, Listed] = {
     "disue": Listed(disue, "clustered, with a universal expert from class moments", DISUE),
     "disue-generator": Listed(generator_variant(), "the paper's form: a generator", DISUE),
     "disue-generator-no-gls": Listed(generator_variant(labels="uniform"), "… labels drawn uniformly", DISUE),
-    "disue-generator-no-gwf": Listed(
-        generator_variant(weights="uniform-all"), "… all groups weigh alike", DISUE
-    ),
+    "disue-generator-no-gwf": Listed(generator_variant(weights="uniform-all"), "… all groups weigh alike", DISUE),
     "disue-generator-neither": Listed(
         generator_variant(labels="uniform", weights="uniform-all"), "… neither GLS nor GWF", DISUE
     ),
@@ -66,9 +64,7 @@ TABLE: dict[str, Listed] = {
     "disue-random": Listed(disue_random, "disue with random groups", DISUE),
     "disue-one": Listed(disue_one, "disue with one group", DISUE),
     "disue-alone": Listed(disue_alone, "disue with every client its own group", DISUE),
-    "disue-no-transport": Listed(
-        moments_variant(transport=False, decay=0.5), "disue without drift transport", DISUE
-    ),
+    "disue-no-transport": Listed(moments_variant(transport=False, decay=0.5), "disue without drift transport", DISUE),
     "disue-received": Listed(
         moments_variant(vector="received", transport=False, decay=0.5),
         "disue, moments under the received model",

@@ -52,7 +52,8 @@ def disue_generator(local: Local = Erm(), k: int | None = None, share: float = 1
 
 
 def _expert(host: Any_, **changes: Any) -> Any_:
-    return dataclasses.replace(host, expert=dataclasses.replace(host.expert, **changes))
+    part: Any = host.expert
+    return dataclasses.replace(host, expert=dataclasses.replace(part, **changes))
 
 
 def generator_variant(**changes: Any) -> Callable[..., Any_]:

@@ -76,26 +76,20 @@ def _callable(path: str) -> Callable[..., object]:
     return made
 
 
-def _arguments(
-    name: str, shape: tuple[int, ...], classes: int, given: Mapping[str, object]
-) -> dict[str, object]:
+def _arguments(name: str, shape: tuple[int, ...], classes: int, given: Mapping[str, object]) -> dict[str, object]:
     """What a user's constructor is called with; a key that it does not know is an error."""
     known = inspect.signature(_callable(name)).parameters
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
     for key in given:
         if key not in known and not open_ended:
             keys = ", ".join(known) or "none"
-            raise UserError(
-                f'model.{key}: unknown key of model "{name}". Its arguments: {keys}.', key=f"model.{key}"
-            )
+            raise UserError(f'model.{key}: unknown key of model "{name}". Its arguments: {keys}.', key=f"model.{key}")
     data = {key: value for key, value in (("shape", shape), ("classes", classes)) if key in known}
     arguments = {**data, **given}
     needed = [
         key
         for key, one in known.items()
-        if one.default is one.empty
-        and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-        and key not in arguments
+        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) and key not in arguments
     ]
     if needed:
         raise UserError(

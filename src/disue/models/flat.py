@@ -110,9 +110,7 @@ class FlatModule:
     def __init__(self, module: nn.Module, layout: Layout, flat: Tensor) -> None:
         self.module, self.layout, self.flat = module, layout, flat
         self._pair = _Pair(module)
-        self._entries = tuple(
-            (e.name, layout.slices[e.name], e.shape, e.kind == "weight") for e in layout.entries
-        )
+        self._entries = tuple((e.name, layout.slices[e.name], e.shape, e.kind == "weight") for e in layout.entries)
         weights = dict(module.named_parameters())
         self.parameters: tuple[nn.Parameter, ...] = tuple(
             weights[name] for name, _, _, trained in self._entries if trained
@@ -150,19 +148,13 @@ class FlatModule:
             if trained:
                 out[name] = flat[where].reshape(shape)
             else:  # .data has a version count of its own: autograd does not mind a statistic that changes
-                out[name] = (
-                    flat.data[where].view(shape) if track else flat.detach()[where].reshape(shape).clone()
-                )
+                out[name] = flat.data[where].view(shape) if track else flat.detach()[where].reshape(shape).clone()
         out.update({name: counter.clone() for name, counter in self._counters.items()})
         return out
 
-    def call(
-        self, flat: Tensor, inputs: Tensor, train: bool = False, track: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def call(self, flat: Tensor, inputs: Tensor, train: bool = False, track: bool = False) -> tuple[Tensor, Tensor]:
         """(logits, features) under another vector, differentiable in `flat` and `inputs`."""
-        named: Mapping[str, Tensor] = {
-            f"of.{name}": tensor for name, tensor in self.tensors(flat, track).items()
-        }
+        named: Mapping[str, Tensor] = {f"of.{name}": tensor for name, tensor in self.tensors(flat, track).items()}
         before = self.module.training
         self._pair.train(train)
         try:

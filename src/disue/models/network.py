@@ -84,9 +84,7 @@ class TorchNetwork:
                 logits[rows], features[rows] = seen[0].cpu().numpy(), seen[1].cpu().numpy()
         return logits, features
 
-    def forward(
-        self, flat: Tensor, inputs: Tensor, train: bool = False, track: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, flat: Tensor, inputs: Tensor, train: bool = False, track: bool = False) -> tuple[Tensor, Tensor]:
         """(logits, features), differentiable in both arguments.
 
         With `train`, BatchNorm uses the batch's own statistics; those inside `flat` change only with
@@ -131,7 +129,5 @@ class TorchNetwork:
         return max(16, min(1000, ACTIVATIONS // largest))
 
 
-def _rebuilt(
-    module: nn.Module, shape: tuple[int, ...], kind: str, device: str, batch: int, name: str
-) -> TorchNetwork:
+def _rebuilt(module: nn.Module, shape: tuple[int, ...], kind: str, device: str, batch: int, name: str) -> TorchNetwork:
     return TorchNetwork(module, shape, kind, device=device, batch=batch, name=name)

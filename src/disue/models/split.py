@@ -89,11 +89,7 @@ def _offers(module: nn.Module) -> bool:
 def head_of(module: nn.Module) -> Head:
     """The head of a module of ours, or of one that went through `split`."""
     caught = getattr(module, "_caught", None)
-    layer = (
-        caught.module.get_submodule(caught.name)
-        if isinstance(caught, Caught)
-        else getattr(module, "head", None)
-    )
+    layer = caught.module.get_submodule(caught.name) if isinstance(caught, Caught) else getattr(module, "head", None)
     if not isinstance(layer, nn.Linear):
         raise UserError(
             f"model: {type(module).__name__} has no linear head; take it through models.split.split",

@@ -171,9 +171,7 @@ def _checked(key: str, setting: Setting, value: object) -> int | str | tuple[int
     if isinstance(setting.default, tuple):
         if isinstance(value, list | tuple) and all(_whole(item, setting.least) for item in value):
             return tuple(int(item) for item in value)
-        raise UserError(
-            f"{key} must be a list of integers ≥ {setting.least}, got {value!r}", key=key, found=value
-        )
+        raise UserError(f"{key} must be a list of integers ≥ {setting.least}, got {value!r}", key=key, found=value)
     if isinstance(value, int) and _whole(value, setting.least):
         return value
     raise UserError(f"{key} must be an integer ≥ {setting.least}, got {value!r}", key=key, found=value)
@@ -204,9 +202,7 @@ def fit(name: str, shape: tuple[int, ...], classes: int, kind: str | None = None
     misfit = (dims and len(shape) != dims) or not shape or min(shape) < 1 or least < found.least
     if misfit or (kind is not None and kind not in found.kinds):
         of = f" of kind {kind}" if kind is not None and kind not in found.kinds else ""
-        raise UserError(
-            f'model "{name}" needs {want}, got shape {tuple(shape)}{of}', key="model", found=tuple(shape)
-        )
+        raise UserError(f'model "{name}" needs {want}, got shape {tuple(shape)}{of}', key="model", found=tuple(shape))
     if classes < 2:
         raise UserError(f'model "{name}" needs at least 2 classes, got {classes}', key="classes", found=classes)
 

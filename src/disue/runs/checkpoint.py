@@ -52,9 +52,7 @@ def rounds(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def read_state(
-    folder: Path, template: object, *, method: str, fingerprint: str, round: int | None = None
-) -> Saved:
+def read_state(folder: Path, template: object, *, method: str, fingerprint: str, round: int | None = None) -> Saved:
     """The last checkpoint (or that of a round); `template` is a state of the method, for its classes."""
     known = rounds(folder)
     if not known or (round is not None and round not in known):
@@ -63,9 +61,7 @@ def read_state(
     path = folder / f"round-{known[-1] if round is None else round:05d}.safetensors"
     arrays, about = _read(path)
     if about.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: is of format {about.get('format')}, this version reads {FORMAT}", key="checkpoint"
-        )
+        raise UserError(f"{path}: is of format {about.get('format')}, this version reads {FORMAT}", key="checkpoint")
     for name, want in (("method", method), ("fingerprint", fingerprint)):
         if about.get(name) != want:
             raise UserError(

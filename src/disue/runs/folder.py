@@ -183,7 +183,8 @@ class Folder:
         """Replaces the named arrays that the report draws."""
         if arrays:
             self.arrays.update(arrays)
-            write(self.path / "arrays.npz", lambda file: np.savez_compressed(file, **self.arrays))
+            named: Any = self.arrays
+            write(self.path / "arrays.npz", lambda file: np.savez_compressed(file, **named))
 
     def json(self, name: str, value: object) -> None:
         write_text(self.path / name, json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n")

@@ -74,9 +74,7 @@ def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:
     return data.make(dataset, table.get("kind", "dirichlet"), streams=Streams(seed), **arguments)
 
 
-def network_of(
-    table: Mapping[str, Any], shape: Shape, seed: int
-) -> tuple[TorchNetwork, Vector, tuple[str, ...]]:
+def network_of(table: Mapping[str, Any], shape: Shape, seed: int) -> tuple[TorchNetwork, Vector, tuple[str, ...]]:
     """The network, its initial vector and what there is to say about it."""
     from disue.models.build import build, load_weights
     from disue.models.flat import flatten
@@ -85,9 +83,7 @@ def network_of(
     name = table.get("name") or default_for(shape.kind, shape.inputs)
     arguments = {k: v for k, v in table.items() if k not in MODEL_WORDS}
     module = build(name, shape.inputs, shape.classes, seed, kind=shape.kind, **arguments)
-    notes = (
-        [] if table.get("name") else [f'model: none given, "{name}" chosen by the data\'s shape {shape.inputs}']
-    )
+    notes = [] if table.get("name") else [f'model: none given, "{name}" chosen by the data\'s shape {shape.inputs}']
     if table.get("weights"):
         notes.append(f"model: {load_weights(module, table['weights'])}")
     _freeze(module, tuple(table.get("freeze", ())))
@@ -163,8 +159,9 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
         else {i: int(g) for i, g in truth.items() if g is not None},
         redraw=redraw,
     )
-    if getattr(method.grouping, "k", None) and method.grouping.k > ids.size:
-        raise UserError(f"method.k is {method.grouping.k}, but there are {ids.size} clients", key="method.k")
+    k = getattr(method.grouping, "k", None)
+    if k is not None and k > ids.size:
+        raise UserError(f"method.k is {k}, but there are {ids.size} clients", key="method.k")
     return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
 
 
@@ -222,7 +219,6 @@ def about(setup: Setup) -> dict[str, Any]:
             "fingerprint": layout.fingerprint,
         },
         "method": {
-            slot: repr(getattr(setup.method, slot))
-            for slot in ("start", "local", "grouping", "aggregate", "expert")
+            slot: repr(getattr(setup.method, slot)) for slot in ("start", "local", "grouping", "aggregate", "expert")
         },
     }

@@ -26,8 +26,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
     setup = run.setup
     found = last([{k: v for k, v in row.items() if k == "round" or k not in FIXED} for row in rows])
     totals: dict[str, Any] = {
-        name: sum(row.get(name, 0) for row in rows)
-        for name in (*SECONDS, "client_seconds", "bytes_up", "bytes_down")
+        name: sum(row.get(name, 0) for row in rows) for name in (*SECONDS, "client_seconds", "bytes_up", "bytes_down")
     }
     totals["rounds"] = run.round
     totals["clients_dropped"] = int(sum(row.get("clients_dropped", 0) for row in rows))

@@ -110,14 +110,10 @@ class Trained:
             return average
         word, _, number = what.partition(":")
         if word != "group" or not number.lstrip("-").isdigit():
-            raise UserError(
-                f'what must be expert, average or group:NUMBER, got "{what}"', key="what", found=what
-            )
+            raise UserError(f'what must be expert, average or group:NUMBER, got "{what}"', key="what", found=what)
         known = self.state.groups.numbers.tolist()
         if int(number) not in known:
-            raise UserError(
-                f"{self.path}: there is no group {number}; groups are {known}", key="what", found=what
-            )
+            raise UserError(f"{self.path}: there is no group {number}; groups are {known}", key="what", found=what)
         return np.ascontiguousarray(self.state.models[known.index(int(number))])
 
     def scale(self, what: str) -> float:
@@ -161,7 +157,8 @@ class Trained:
                 f"prior: expected {classes} label counts or shares ≥ 0 with a positive sum, got {given!r}",
                 key="prior",
             )
-        return given / given.sum()
+        shares: Float64 = given / given.sum()
+        return shares
 
     def inputs(self, x: Array) -> Array:
         """Raw inputs (n, …) normalised as in training."""
@@ -206,16 +203,11 @@ class Trained:
             "format": FORMAT,
             "what": what,
             "model": self.env["model"]["name"],
-            "arguments": {
-                k: v for k, v in self.spec.model.items() if k not in ("name", "weights", "freeze", "seed")
-            },
+            "arguments": {k: v for k, v in self.spec.model.items() if k not in ("name", "weights", "freeze", "seed")},
             "layout": [asdict(e) for e in layout.entries],
             "head": [layout.head_weight, layout.head_bias],
             "scale": self.scale(what),
-            "data": {
-                k: self.env["data"].get(k)
-                for k in ("name", "shape", "kind", "classes", "labels", "mean", "std")
-            },
+            "data": {k: self.env["data"].get(k) for k in ("name", "shape", "kind", "classes", "labels", "mean", "std")},
         }
         target = Path(to)
         write(target, lambda file: file.write(save(tensors, metadata={"disue": json.dumps(about)})))

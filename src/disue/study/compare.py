@@ -72,7 +72,7 @@ def collect(plan: Study, out: Path, chosen: Mapping[tuple[str, str], Point]) -> 
             if value is not None:
                 rows.append({**about, "metric": f"totals.{name}", "final": value, "last10": value})
     write_text(out / "results.csv", table(rows))
-    data = {}
+    data: dict[str, dict[str, Any]] = {}
     for job in plan.finals(chosen):
         found = done(job, out)
         if found is not None:

@@ -66,7 +66,7 @@ class Job:
     choice: tuple[tuple[str, Any], ...] = ()
 
     def folder(self, out: Path) -> Path:
-        words = [out, slug(self.setting), slug(self.method)]
+        words: list[str | Path] = [out, slug(self.setting), slug(self.method)]
         if self.choice:
             return Path(*words, "tune", slug("-".join(f"{k}={v}" for k, v in self.choice)))
         return Path(*words, str(self.seed))

@@ -110,6 +110,6 @@ def markdown(
             )
         picked = {k[1]: point for k, point in chosen.items() if k[0] == setting}
         if picked:
-            words = [f"{label}: " + ", ".join(f"{k} = {v}" for k, v in point) for label, point in picked.items()]
-            out.append("Chosen on validation data: " + "; ".join(words) + ".\n")
+            choices = [f"{label}: " + ", ".join(f"{k} = {v}" for k, v in point) for label, point in picked.items()]
+            out.append("Chosen on validation data: " + "; ".join(choices) + ".\n")
     return "\n".join(out)

@@ -33,9 +33,7 @@ def test_uniform_is_over_classes_that_are_held():
 
 def test_tempered_by_hand():
     # N = (80, 25, 5, 0); square roots 8.944, 5, 2.236, 0; sum 16.180
-    assert label_shares("tempered", UNEQUAL, tau=0.5) == pytest.approx(
-        [0.552786, 0.309017, 0.138197, 0.0], abs=1e-6
-    )
+    assert label_shares("tempered", UNEQUAL, tau=0.5) == pytest.approx([0.552786, 0.309017, 0.138197, 0.0], abs=1e-6)
 
 
 def test_group_by_hand():
@@ -48,9 +46,7 @@ def test_group_by_hand():
 
 @given(tables)
 def test_group_with_both_exponents_one_is_prior(counts):
-    np.testing.assert_allclose(
-        label_shares("group", counts, a=1, b=1), label_shares("prior", counts), atol=1e-12
-    )
+    np.testing.assert_allclose(label_shares("group", counts, a=1, b=1), label_shares("prior", counts), atol=1e-12)
 
 
 @given(tables, kinds)
@@ -71,9 +67,7 @@ def test_order_of_groups_and_groups_without_samples_do_not_change_a_bit(counts, 
     order = [*range(counts.shape[0]), counts.shape[0]]
     random.shuffle(order)
     more = np.concatenate([counts, np.zeros((1, counts.shape[1]), np.int64)])[order]
-    assert label_shares(kind[0], more, **kind[1]).tobytes() == (
-        label_shares(kind[0], counts, **kind[1]).tobytes()
-    )
+    assert label_shares(kind[0], more, **kind[1]).tobytes() == (label_shares(kind[0], counts, **kind[1]).tobytes())
 
 
 def test_quota_by_hand():

@@ -13,9 +13,7 @@ def shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else f"{value}"
 
 
-def number(
-    key: str, value: object, low: float = -math.inf, high: float = math.inf, *, above: bool = False
-) -> None:
+def number(key: str, value: object, low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> None:
     """A finite number in [low, high]; `above`: greater than `low`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{key} must be a number, got {shown(value)}", key=key, found=value)
