@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from disue.core.priors import log_shares
 from disue.evaluation.accuracy import tally
 from disue.evaluation.local import (
-    log_prior,
     majority,
     on_own,
     proportional,
@@ -45,7 +45,7 @@ def test_prior_against_a_loop(scale):
     scored, shares, _ = some()
     expected = []
     for q in shares:
-        right = (scored.logits / np.float32(scale) + log_prior(q).astype(np.float32)).argmax(1) == scored.labels
+        right = (scored.logits / np.float32(scale) + log_shares(q).astype(np.float32)).argmax(1) == scored.labels
         expected.append(100 * sum(q[c] * right[scored.labels == c].mean() for c in range(4) if q[c] > 0))
     assert with_prior(scored, shares, shares, scale) == pytest.approx(expected, rel=1e-12)
 
@@ -63,9 +63,9 @@ def test_equal_logits_are_the_first_class_in_both_ways():
     assert with_prior(scored, flat, flat) == pytest.approx(proportional(scored, flat))
 
 
-def test_log_prior_by_hand():
+def test_log_shares_by_hand():
     # (0.9 + 0.01) / (1 + 0.02), (0.1 + 0.01) / (1 + 0.02)
-    assert np.exp(log_prior(np.array([[0.9, 0.1]]))) == pytest.approx(np.array([[0.91, 0.11]]) / 1.02)
+    assert np.exp(log_shares(np.array([[0.9, 0.1]]))) == pytest.approx(np.array([[0.91, 0.11]]) / 1.02)
 
 
 def test_own_samples_with_the_prior():

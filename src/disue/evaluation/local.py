@@ -13,16 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from disue.core.checks import Float64, IntMatrix, IntVector, Matrix
+from disue.core.priors import log_shares
 from disue.evaluation.accuracy import Scored
 
-SMOOTHING = 0.01
 PERCENTILES = {"p10": 10.0, "p50": 50.0, "worst": 0.0}
-
-
-def log_prior(shares: Float64) -> Float64:
-    """What a client adds to its logits: log of its smoothed label shares (…, classes)."""
-    out: Float64 = np.log((shares + SMOOTHING) / (1.0 + SMOOTHING * shares.shape[-1]))
-    return out
 
 
 def shares_of(counts: IntMatrix) -> Float64:
@@ -56,7 +50,7 @@ def with_prior(scored: Scored, shares: Float64, priors: Float64, scale: float = 
         np.ascontiguousarray((scored.logits[scored.labels == c] / np.float32(scale)).T, np.float32)
         for c in range(scored.totals.size)
     ]
-    added = log_prior(priors).astype(np.float32)
+    added = log_shares(priors).astype(np.float32)
     weights = covered(shares, scored.totals)
     out = np.full(len(shares), np.nan)
     for i in np.flatnonzero(~np.isnan(weights[:, 0])):
@@ -82,7 +76,7 @@ def on_own(logits: Matrix, y: IntVector, prior: Float64 | None = None, scale: fl
     if not y.size:
         return float("nan")
     if prior is not None:
-        logits = logits / np.float32(scale) + log_prior(prior).astype(np.float32)
+        logits = logits / np.float32(scale) + log_shares(prior).astype(np.float32)
     return 100.0 * float((logits.argmax(1) == y).mean())
 
 

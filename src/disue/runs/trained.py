@@ -15,6 +15,7 @@ from disue import data
 from disue.core.checks import Array, Float64, Vector
 from disue.core.errors import UserError
 from disue.core.method import Served
+from disue.core.priors import log_shares
 from disue.core.streams import Streams
 from disue.core.world import Census, World
 from disue.runs import checkpoint
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from disue.models.network import TorchNetwork
-
-SMOOTH = 0.01  # added to label shares before their logarithm
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,7 @@ class Trained:
         plain = self.network.module(self.vector(what))
         if prior is None:
             return plain
-        shares = self.shares(prior)
-        shift = np.log((shares + SMOOTH) / (1 + SMOOTH * shares.size))
-        return WithPrior(plain, shift, self.scale(what)).eval()
+        return WithPrior(plain, log_shares(self.shares(prior)), self.scale(what)).eval()
 
     def shares(self, prior: Sequence[float] | Array) -> Float64:
         """Label counts or shares as shares (classes,)."""

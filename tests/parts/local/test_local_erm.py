@@ -10,8 +10,8 @@ import torch
 
 from disue.core.clients import Batch, Local, Order
 from disue.core.errors import UserError
+from disue.core.priors import log_shares
 from disue.parts.local import Erm, LogitAdjusted
-from disue.parts.local.adjusted import log_prior
 
 
 def order(labels=(3, 0, 1), d=2):
@@ -86,7 +86,9 @@ def test_logit_adjustment_by_hand():
 
 def test_ten_classes_are_divided_by_one_and_a_tenth():
     counts = np.array([5] + [0] * 9)
-    np.testing.assert_allclose(np.exp(log_prior(counts, 0.01)), [1.01 / 1.1] + [0.01 / 1.1] * 9, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(log_shares(counts / counts.sum(), 0.01)), [1.01 / 1.1] + [0.01 / 1.1] * 9, rtol=1e-6
+    )
 
 
 def test_even_shares_change_nothing():

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from disue.core.checks import Array, IntVector
 from disue.core.clients import Batch, Context, Forward, Memory, Order, Phase
+from disue.core.priors import log_shares
 from disue.parts.local.erm import MODEL, Erm, Fit, mean_loss, require
 
 if TYPE_CHECKING:
@@ -46,14 +46,6 @@ class LogitAdjusted(Erm):
         return (AdjustedFit(self.sgd, self.loss),)
 
     def context(self, order: Order, memory: Memory) -> Context:
-        return Context({MODEL: order.start}, {LOG_PRIOR: log_prior(order.labels, self.smooth)})
-
-
-def log_prior(labels: IntVector, smooth: float) -> Array:
-    """log((p + smooth) / (1 + smooth · classes)) of label counts (classes,), float32.
-
-    >>> log_prior(np.array([3, 1]), 0.5).round(4).tolist()
-    [-0.47, -0.9808]
-    """
-    shares = labels / max(int(labels.sum()), 1)
-    return np.log((shares + smooth) / (1 + smooth * labels.size)).astype(np.float32)
+        shares = order.labels / max(int(order.labels.sum()), 1)
+        prior = log_shares(shares, self.smooth).astype(np.float32)
+        return Context({MODEL: order.start}, {LOG_PRIOR: prior})
