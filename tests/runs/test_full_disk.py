@@ -1,0 +1,69 @@
+"""A disk that is really full: one sentence, exit code 2, and the run goes on elsewhere as if nothing had happened."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import disue
+from disue.runs.folder import write_text
+from disue.runs.spec import Spec
+
+SPEC = {
+    "rounds": 30,
+    "data": {"name": "digits"},
+    "partition": {"clients": 20, "alpha": 0.5},
+    "cohort": {"share": 0.2},
+    "local": {"epochs": 1},
+    "method": {"name": "fedavg"},
+    "evaluate": {"every": 1},
+    "checkpoint": {"every": 2},
+}
+
+
+def small_disk(folder: Path, kilobytes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command while `folder` is a file system of that size; what it holds in the end is copied to `copy`."""
+    quoted = " ".join(f"'{word}'" for word in words)
+    script = (
+        f"mount -t tmpfs -o size={kilobytes}k tmpfs '{folder}' || exit 99; {quoted}; code=$?; "
+        f"cp -a '{folder}/run' '{folder.parent}/copy'; exit $code"
+    )
+    return subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
+
+
+def allowed(folder: Path) -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    (folder / "run").mkdir(parents=True)
+    found = small_disk(folder, 100, "mkdir", str(folder / "run")).returncode == 0
+    shutil.rmtree(folder.parent / "copy", ignore_errors=True)
+    return found
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    if not allowed(tmp_path / "try"):
+        pytest.skip("this machine lets no test mount a small file system")
+    spec = Spec.of(SPEC)
+    write_text(tmp_path / "spec.toml", spec.toml())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    found = small_disk(
+        disk,
+        96,
+        *(sys.executable, "-m", "disue", "run", str(tmp_path / "spec.toml"), "--out", str(disk / "run"), "--quiet"),
+    )
+    assert found.returncode == 2, found.stderr
+    assert "the disk is full" in found.stderr
+    assert "Traceback" not in found.stderr
+    copy = tmp_path / "copy"
+    assert list((copy / "checkpoint").glob("round-*.safetensors"))
+    disue.resume(copy, report=False)
+    disue.run(spec, tmp_path / "whole", report=False)
+    name = "checkpoint/round-00030.safetensors"
+    assert (copy / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    for table in ("clients.csv", "groups.csv"):
+        assert (copy / table).read_text() == (tmp_path / "whole" / table).read_text()
