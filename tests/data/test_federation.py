@@ -158,6 +158,9 @@ def test_one_sample_stays_for_training(labels: Labels) -> None:
     federation = Federation(data, partition, Streams(0), validation=True)
     assert federation.sizes.tolist() == [1, 2, 5]
     assert len(federation.validation_of(0)[1]) == 0
+    few = assemble(data.y_train, [np.array([0]), np.arange(1, 5)], "own", {})
+    with pytest.raises(UserError, match="none of the 2 clients has enough"):
+        Federation(data, few, Streams(0), validation=True)
 
 
 @settings(max_examples=100, deadline=None)

@@ -62,6 +62,13 @@ class Federation:
                     rows, self.dataset.y_train, VALIDATION_SHARE, self.streams("validation", client), 0
                 )
             train[client] = rows
+        if self.validation and not any(part.size for part in kept.values()):
+            raise UserError(
+                f"evaluate.on: a tenth of a client's samples is kept for validation, and none of the {len(train)} "
+                "clients has enough for one; take fewer clients",
+                key="evaluate.on",
+                found="validation",
+            )
         set_ = object.__setattr__
         set_(self, "_train", train)
         set_(self, "_held", held)
