@@ -13,7 +13,8 @@ def test_last_is_the_mean_of_the_last_rounds_and_never_the_best():
 
 def test_last_of_a_short_or_thin_run():
     rows = [{"round": 0, "a": 1.0}, {"round": 1, "a": float("nan")}, {"round": 2, "a": 4.0}]
-    assert last(rows) == {"a": {"final": 4.0, "last10": 2.5}}
+    assert last(rows) == {"a": {"final": 4.0, "last10": 4.0}}  # row 0 is the model before training
+    assert last(rows[:1]) == {"a": {"final": 1.0, "last10": 1.0}}
     assert last([]) == {}
 
 

@@ -18,7 +18,8 @@ def _present(row: Mapping[str, float | None], name: str) -> bool:
 
 def _window(rows: Sequence[Mapping[str, float | None]], k: int) -> list[Mapping[str, float | None]]:
     end = max((row["round"] or 0 for row in rows), default=0)
-    return [row for row in rows if (row["round"] or 0) > end - k]
+    first = max(end - k, 0 if end else -1)  # row 0 stands before all training: it is none of the rounds
+    return [row for row in rows if (row["round"] or 0) > first]
 
 
 def last(rows: Sequence[Mapping[str, float | None]], k: int = 10) -> dict[str, dict[str, float]]:
