@@ -212,6 +212,17 @@ def test_candidates_and_the_blend_that_is_trained():
     assert after.aggregate.single and after.aggregate.buffer.shape == (1, D)
 
 
+def test_a_round_without_answers_does_not_skip_the_survey_that_is_due():
+    made, at = method(FromGroup(), Linkage(k=2, part="whole", regroup=2)), world(IDS, D, rounds=5, sizes=SIZES)
+    clients = Clients(at)
+    state = finish(made, at, made.init(at, START), clients).state
+    state = play(made, at, state, draw_cohort(at, 0, 5), clients).state
+    orders = made.ask(at, state, draw_cohort(at, 1, 5))
+    silent = FakeUploads({}, orders.starts[0], at.layout, orders.origin, SIZES)
+    told = made.tell(at, state, orders, silent)
+    assert told.state.round == 2 and told.then is not None and told.then.stream == SURVEY
+
+
 def test_nobody_answers_and_nothing_changes_but_the_round():
     made, at = method(grouping=survey(), aggregate=Mean(momentum=0.5)), world(IDS, D)
     state = finish(made, at, made.init(at, START), Clients(at)).state

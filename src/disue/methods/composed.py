@@ -135,8 +135,8 @@ class Composed(Generic[G, A, E]):
     def tell(self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads) -> Told[State[G, A, E]]:
         survey = orders.stream == SURVEY
         if not uploads.ids.size:
-            after = state if survey else replace(state, round=state.round + 1)
-            return Told(after, Info(notes=(f"round {state.round}: nobody answered, nothing changed",)))
+            note = Info(notes=(f"round {state.round}: nobody answered, nothing changed",))
+            return Told(state, note) if survey else self._next(world, replace(state, round=state.round + 1), note)
         assigned = self.grouping.assign(world, state.groups, state.grouping, orders, uploads, survey=survey)
         groups = assigned.groups
         if survey:
@@ -166,8 +166,11 @@ class Composed(Generic[G, A, E]):
             merged.memory,
             made.memory,
         )
-        again = self._survey(world, after) if after.round < world.rounds else None
-        return Told(after, assigned.info + merged.info + made.info + took, again)
+        return self._next(world, after, assigned.info + merged.info + made.info + took)
+
+    def _next(self, world: World, state: State[G, A, E], info: Info) -> Told[State[G, A, E]]:
+        """The state after a round, with the survey that is due before the next one."""
+        return Told(state, info, self._survey(world, state) if state.round < world.rounds else None)
 
     def serve(self, world: World, state: State[G, A, E], ids: IntVector) -> Served:
         """Rows: the groups' models, then the average, then the expert where there is one."""
