@@ -117,3 +117,9 @@ def test_a_method_without_an_expert_says_so(tmp_path: Path) -> None:
     disue.run({**SPEC, "rounds": 1, "method": {"name": "fedavg"}}, tmp_path / "r", report=False)
     with pytest.raises(disue.UserError, match='"fedavg" has no expert'):
         disue.load(tmp_path / "r").expert()
+
+
+def test_a_run_with_real_inputs_is_loaded_without_them(tmp_path: Path) -> None:
+    disue.run({**SPEC, "rounds": 1, "method": {"name": "disue-generator-real"}}, tmp_path / "r", report=False)
+    trained = disue.load(tmp_path / "r")
+    assert trained.vector("expert").shape == (trained.world.layout.d,)

@@ -77,6 +77,8 @@ class Trained:
             network,
             Streams(spec.seed),
             spec.rounds,
+            public=np.zeros((0, *shape.inputs), np.float32),
+            public_labels=np.zeros(0, np.int64),
             truth=None if partition.truth is None else {int(i): 0 for i in ids},
             redraw=lambda index: start,
         )
