@@ -119,6 +119,32 @@ def test_an_expert_changes_the_start_and_none_takes_it_back() -> None:
     assert other.start == assemble.SLOTS["start"]["expert"](share=0.5)
 
 
+def test_a_start_that_is_given_outlasts_the_expert() -> None:
+    start = {"kind": "self"}
+    built = Spec.of({"method": {"name": "disue", "start": start, "expert": {"gamma": 0.2}}}).build()
+    assert built.start == assemble.SLOTS["start"]["self"]()
+    assert built.expert.gamma == 0.2
+    bare = Spec.of({"method": {"name": "disue", "start": start, "expert": {"kind": "none"}}}).build()
+    assert bare.start == assemble.SLOTS["start"]["self"]()
+    every = {"start": {"kind": "every"}, "expert": {"kind": "distil", "share": 0.5}}
+    assert Spec.of({"method": {"name": "clustered", **every}}).build().start.share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [
+        ({"name": "disue", "k": 5, "grouping": {"kind": "random"}}, "method.k"),
+        ({"name": "disue", "share": 0.5, "start": {"kind": "group"}}, "method.share"),
+        ({"name": "disue", "start": {"kind": "group"}, "expert": {"share": 0.5}}, "method.expert.share"),
+        ({"name": "disue", "expert": {"kind": "none", "share": 0.5}}, "method.expert.share"),
+    ],
+)
+def test_a_key_without_effect_is_refused(method: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError, match="has no effect") as caught:
+        Spec.of({"method": method})
+    assert caught.value.key == key
+
+
 def test_local_and_method_local_are_one_part() -> None:
     spec = Spec.of({"local": {"lr": 0.1}, "method": {"local": {"kind": "logit-adjusted", "smooth": 0.5}}})
     assert (spec.build().local.lr, spec.build().local.smooth) == (0.1, 0.5)  # type: ignore[attr-defined]

@@ -84,7 +84,7 @@ part's. Without, it overrides arguments of the part that is there. The parts tha
 EXPERT = """\
 Any method takes an expert: `[method.expert] kind = "distil"`. Clients then start from `share` · expert +
 (1 − `share`) · their group's model. `kind = "none"` takes the expert away, and clients start from their group's
-model.
+model. A start that [method.start] names stays as it is.
 """
 LOCAL = """\
 The keys of `[local]` are those of the method's local part. `[method.local] kind = "logit-adjusted"` takes another

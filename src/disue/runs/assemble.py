@@ -14,6 +14,7 @@ from disue.data.kinds import keys as data_keys
 from disue.methods.composed import Composed
 from disue.methods.plugin import with_expert
 from disue.parts import aggregate, expert, grouping, local, start
+from disue.parts.start import FromGroup
 from disue.runs.keys import Known, bind, signature_of
 from disue.runs.words import PARTITION, WORDS, worded
 
@@ -135,6 +136,7 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
         if slot in given and not isinstance(given[slot], Mapping):
             raise UserError(f"method.{slot} must be a table, got {given[slot]!r}", key=f"method.{slot}")
     flat = {k: v for k, v in given.items() if k not in SLOTS}
+    _refuse_lost(known, given)
     bound = bind("method", {**known, **{s: Known(s, dict, {}) for s in SLOTS}}, flat)
     method = {k: v.default for k, v in known.items() if v.default is not None} | bound | {"name": name}
     kind = str(given.get("local", {}).get("kind", methods.TABLE[name].local))
@@ -153,6 +155,21 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
     if "local" in method:
         method["local"] = {"kind": kind}
     return method, local_table
+
+
+def _refuse_lost(known: Mapping[str, Known], given: Table) -> None:
+    """Raises where an argument of the method was for a part that a slot's table replaces.
+
+    A resolved spec names every argument, so one that stands at its default is no mistake.
+    """
+    for name, slot in (("k", "grouping"), ("share", "start")):
+        if name in known and name in given and "kind" in given.get(slot, {}) and given[name] != known[name].default:
+            raise UserError(
+                f"method.{name} has no effect, since method.{slot}.kind replaces the part that takes it; "
+                f"give the part's own keys in [method.{slot}]",
+                key=f"method.{name}",
+                found=given[name],
+            )
 
 
 def override_keys(slot: str, method: Table, table: Table) -> dict[str, Known]:
@@ -210,7 +227,7 @@ def build_method(method: Table, settings: Table) -> AnyMethod:
         kind = table.pop("kind", None)
         with _named(f"method.{slot}", method[slot]):
             if slot == "expert":
-                out = _with_expert_table(out, kind, table.pop("share", None), table)
+                out = _with_expert_table(out, kind, table.pop("share", None), table, kept="start" in method)
             elif kind is not None:
                 out = dataclasses.replace(out, **{slot: SLOTS[slot][kind](**table)})
             else:
@@ -232,11 +249,18 @@ def _named(where: str, given: Table) -> Iterator[None]:
         raise UserError(text, key=path, found=error.found) from None
 
 
-def _with_expert_table(host: AnyMethod, kind: str | None, share: float | None, table: dict[str, Any]) -> AnyMethod:
-    """[method.expert]: with `kind` it replaces the part and the start; without, it overrides arguments."""
+def _with_expert_table(
+    host: AnyMethod, kind: str | None, share: float | None, table: dict[str, Any], *, kept: bool
+) -> AnyMethod:
+    """[method.expert]: with `kind` it replaces the part and the start; without, it overrides arguments.
+
+    kept  [method.start] is given: that start stays, and `share` is for one that takes it
+    """
     part: Any = host.expert
     if kind == "none":
-        return dataclasses.replace(host, expert=expert.KINDS["none"](), start=start.KINDS["group"]())
+        if share is not None:
+            raise UserError("share has no effect without an expert", key="expert.share", found=share)
+        return dataclasses.replace(host, expert=expert.KINDS["none"](), start=host.start if kept else FromGroup())
     if kind is not None:
         part = expert.KINDS[kind](**table)
     elif "family" in table and table["family"] != _family_of(part):
@@ -244,6 +268,10 @@ def _with_expert_table(host: AnyMethod, kind: str | None, share: float | None, t
     else:
         table.pop("family", None)
         part = dataclasses.replace(part, **table)
+    if kept and not hasattr(host.start, "share"):
+        if share is not None:
+            raise UserError("share has no effect on the start of [method.start]", key="expert.share", found=share)
+        return dataclasses.replace(host, expert=part)
     if share is None:
         share = getattr(host.start, "share", 1.0)
     return with_expert(host, part, share)

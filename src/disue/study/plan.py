@@ -135,7 +135,8 @@ class Study:
         above = dict(self.settings[setting])
         k = above.pop("k", None)
         tables = merge(merge(self.common, above), {"method": dict(row.table)})
-        if k is not None and "k" in method_keys(str(row.table.get("name", "fedavg"))):
+        replaced = "kind" in tables["method"].get("grouping", {})
+        if k is not None and not replaced and "k" in method_keys(str(row.table.get("name", "fedavg"))):
             tables["method"].setdefault("k", k)
         for dotted, value in {**row.set, **changes}.items():
             put(tables, dotted, value)
