@@ -235,6 +235,14 @@ def build_method(method: Table, settings: Table) -> AnyMethod:
     return out
 
 
+def mark_of(method: AnyMethod) -> str:
+    """What a method is allowed that others are not, in the words of `disue list methods`; mostly ""."""
+    part: Any = method.expert
+    real = getattr(part, "source", "") == "real" and not part.idle
+    planted = isinstance(method.grouping, grouping.Oracle)
+    return ", ".join([*(["real data"] if real else []), *(["knows the groups"] if planted else [])])
+
+
 @contextmanager
 def _named(where: str, given: Table) -> Iterator[None]:
     """A part's own refusal, said of the spec's key: `linkage.k must …` becomes `method.k must …`."""

@@ -19,9 +19,8 @@ from disue.core.rounds import refuse
 from disue.core.streams import Streams
 from disue.core.uploads import PLAIN
 from disue.core.world import Census, World
-from disue.methods import TABLE
 from disue.models import default_for
-from disue.runs.assemble import AnyMethod
+from disue.runs.assemble import AnyMethod, mark_of
 from disue.runs.folder import FORMAT
 from disue.runs.spec import Spec
 
@@ -167,9 +166,7 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
 
 def real_inputs(spec: Spec, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:
     """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most 5,000."""
-    if "real data" not in TABLE[str(spec.method["name"])].mark and (
-        dict(spec.method.get("expert", {})).get("source") != "real"
-    ):
+    if "real data" not in mark_of(spec.build()):
         return None, None
     pairs = [federation.train(int(i)) for i in ids]
     x, y = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])

@@ -12,6 +12,7 @@ from disue.core.checks import Vector
 from disue.core.orders import Orders, Report
 from disue.evaluation import last, newcomers, rounds_to
 from disue.methods import TABLE
+from disue.runs.assemble import mark_of
 from disue.runs.federate import Federate
 from disue.runs.folder import FORMAT, Row
 
@@ -47,7 +48,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "format": FORMAT,
         "disue": __version__,
         "method": str(setup.spec.method["name"]),
-        "mark": listed.mark,
+        "mark": mark_of(setup.method),
         "complete": complete,
         "seed": setup.spec.seed,
         "metrics": metrics,

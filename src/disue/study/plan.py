@@ -102,16 +102,22 @@ class Study:
         if head is None:
             raise UserError(f"{path}: has no [study] table; a single run is `disue run`", key="study")
         bound = {k: v.default for k, v in STUDY.items()} | bind("study", STUDY, head)
-        settings = {}
+        settings: dict[str, dict[str, Any]] = {}
         for table in bound["setting"]:
             table = dict(table)
-            settings[str(table.pop("name", "all"))] = table
+            name = str(table.pop("name", "all"))
+            if slug(name) in map(slug, settings):
+                raise UserError(f'study.setting: two are called "{name}"; give each its own name', key="study.setting")
+            settings[name] = table
         rows = tuple(_row(table, bound) for table in bound["method"])
         if not rows:
             raise UserError(f"{path}: has no [[study.method]]", key="study.method")
         grid = {k: tuple(v if isinstance(v, list | tuple) else [v]) for k, v in bound["grid"].items()}
         study = Study(tables, settings or {"all": {}}, rows, grid, int(bound["tune_seed"]), float(bound["tune_share"]))
         labels = [row.label for row in rows]
+        for at, label in enumerate(labels):  # a label names the row's folder and its line in the tables
+            if slug(label) in map(slug, labels[:at]):
+                raise UserError(f'study.method: two rows are called "{label}"; give one a label', key="study.method")
         for row in rows:
             for other in (*row.against, *([row.tuned_as] if row.tuned_as else [])):
                 if other not in labels:

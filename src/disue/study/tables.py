@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from disue.runs.assemble import mark_of
 from disue.study.plan import Study
 from disue.study.statistics import Mean, mean, paired
 
@@ -59,8 +60,11 @@ def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(out + [f"| {' | '.join(line)} |" for line in lines])
 
 
-def block(values: Values, setting: str, labels: Sequence[str], metrics: Sequence[str]) -> str:
-    """One table: a row a method, mean ± half-width of the 95 % interval over seeds."""
+def block(values: Values, setting: str, labels: Sequence[str], metrics: Sequence[str], marks: Mapping[str, str]) -> str:
+    """One table: a row a method, mean ± half-width of the 95 % interval over seeds.
+
+    marks  row → what its method is allowed that others are not
+    """
     used = [m for m in metrics if any((setting, label, m) in values for label in labels)]
     if not used:
         return ""
@@ -69,7 +73,8 @@ def block(values: Values, setting: str, labels: Sequence[str], metrics: Sequence
         cells = [values.get((setting, label, m)) for m in used]
         if any(cells):
             seeds = max(len(c) for c in cells if c)
-            lines.append([label, str(seeds), *(show(mean(list(c.values())) if c else None) for c in cells)])
+            name = f"{label} ({marks[label]})" if marks.get(label) else label
+            lines.append([name, str(seeds), *(show(mean(list(c.values())) if c else None) for c in cells)])
     return grid(["", "seeds", *(SHORT.get(m.removesuffix("_split"), m) for m in used)], lines)
 
 
@@ -85,11 +90,12 @@ def markdown(
     out = []
     for setting in study.settings:
         out.append(f"### {setting}\n")
-        out.append("Global test accuracy.\n\n" + block(values, setting, labels, GLOBAL) + "\n")
+        rows_here = [row for row in study.rows if setting in study.of(row)]
+        marks = {row.label: mark_of(study.spec(setting, row, {}).build()) for row in rows_here}
+        out.append("Global test accuracy.\n\n" + block(values, setting, labels, GLOBAL, marks) + "\n")
         for suffix, words in (("", "proportional test"), ("_split", "split test")):
-            local = block(
-                values, setting, labels, [name + suffix for name in (*LOCAL, "served_local", "served_prior_local")]
-            )
+            names = [name + suffix for name in (*LOCAL, "served_local", "served_prior_local")]
+            local = block(values, setting, labels, names, marks)
             if local:
                 out.append(f"Local accuracy, mean over clients ({words}).\n\n{local}\n")
         differences = []

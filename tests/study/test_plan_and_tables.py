@@ -1,0 +1,61 @@
+"""A study's rows: their names, and what a reader must know of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from disue import methods
+from disue.core.errors import UserError
+from disue.runs.assemble import mark_of
+from disue.runs.spec import Spec
+from disue.study.plan import Study
+from disue.study.tables import markdown
+
+ROWS = """
+[study]
+[[study.setting]]
+name = "digits"
+[[study.method]]
+name = "fedavg"
+[[study.method]]
+label = "real"
+name = "disue-generator"
+expert.source = "real"
+"""
+
+
+def study(folder: Path, text: str) -> Study:
+    (folder / "s.toml").write_text(text)
+    return Study.read(folder / "s.toml")
+
+
+def test_a_mark_is_that_of_the_parts() -> None:
+    for name, listed in methods.TABLE.items():
+        assert mark_of(Spec.of({"method": {"name": name}}).build()) == listed.mark, name
+    changed = {"name": "disue-generator-real", "expert": {"source": "generator"}}
+    assert mark_of(Spec.of({"method": changed}).build()) == ""
+    assert mark_of(Spec.of({"method": {"name": "clustered", "grouping": {"kind": "oracle"}}}).build()) == (
+        "knows the groups"
+    )
+
+
+def test_rows_with_privileges_are_marked_in_the_tables(tmp_path: Path) -> None:
+    values = {"setting": "digits", "metric": "served_global", "seed": 0, "last10": 50.0}
+    page = markdown(study(tmp_path, ROWS), [{**values, "method": m} for m in ("fedavg", "real")], {}, {})
+    assert "| fedavg | 1 | 50.0 |" in page
+    assert "| real (real data) | 1 | 50.0 |" in page
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('[[study.method]]\nname = "fedavg"\naggregate.momentum = 0.7\n', "study.method"),
+        ('[[study.setting]]\nname = "Digits"\nrounds = 3\n', "study.setting"),
+    ],
+)
+def test_two_of_one_name_are_refused(more: str, key: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two") as caught:
+        study(tmp_path, ROWS + more)
+    assert caught.value.key == key
