@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,23 @@ def test_a_run_with_real_inputs_is_loaded_without_them(tmp_path: Path) -> None:
     disue.run({**SPEC, "rounds": 1, "method": {"name": "disue-generator-real"}}, tmp_path / "r", report=False)
     trained = disue.load(tmp_path / "r")
     assert trained.vector("expert").shape == (trained.world.layout.d,)
+
+
+@pytest.mark.parametrize("name", ["env.json", "summary.json"])
+@pytest.mark.parametrize("harm", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_a_damaged_file_is_one_sentence(name: str, harm: bytes, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "r")
+    (tmp_path / "r" / name).write_bytes(harm)
+    with pytest.raises(disue.UserError, match=name):
+        _ = disue.load(tmp_path / "r").metrics
+
+
+@pytest.mark.parametrize("harm", [lambda b: b"\xff\xfe", lambda b: b[: len(b) // 2], lambda b: b""])
+def test_a_damaged_table_of_rounds_is_no_run_to_go_on_with(
+    harm: Callable[[bytes], bytes], folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "r")
+    file = tmp_path / "r" / "rounds.csv"
+    file.write_bytes(harm(file.read_bytes()))
+    with pytest.raises(disue.UserError, match=r"rounds\.csv"):
+        disue.resume(tmp_path / "r")

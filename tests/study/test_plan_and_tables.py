@@ -11,6 +11,7 @@ from disue.core.errors import UserError
 from disue.runs.assemble import mark_of
 from disue.runs.spec import Spec
 from disue.study.plan import Study
+from disue.study.queue import run_all
 from disue.study.tables import markdown
 
 ROWS = """
@@ -59,3 +60,30 @@ def test_two_of_one_name_are_refused(more: str, key: str, tmp_path: Path) -> Non
     with pytest.raises(UserError, match="two") as caught:
         study(tmp_path, ROWS + more)
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("study = 3", "study"),
+        ("[study]\nmethod = [3]", "study.method"),
+        ("[study]\nsetting = [3]\nmethod = [{name = 'fedavg'}]", "study.setting"),
+        ("[[study.setting]]\nk = 3\n[[study.method]]\nname = 'disue'\ngrouping = 3", "method.grouping"),
+        ("[study]\nseeds = []\n[[study.method]]\nname = 'fedavg'", "study.seeds"),
+        ("[study]\nseeds = [1, 1]\n[[study.method]]\nname = 'fedavg'", "study.seeds"),
+        (
+            "[study]\ntune_seed = 1\ngrid = {'local.lr' = 1}\n[[study.method]]\nname = 'fedavg'",
+            "study.tune_seed",
+        ),
+        ("[study.grid]\n'local.lr' = []\n[[study.method]]\nname = 'fedavg'", "study.grid"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused(text: str, key: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        study(tmp_path, text)
+    assert caught.value.key == key
+
+
+def test_no_workers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="workers must be"):
+        run_all([], tmp_path, workers=0)

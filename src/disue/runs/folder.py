@@ -95,8 +95,22 @@ def read_table(path: Path) -> list[Row]:
     """Rows with numbers as int or float, empty cells left out."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [{k: _number(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="") as file:
+            return [{k: _number(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
+    except (UnicodeDecodeError, csv.Error, TypeError) as error:
+        raise UserError(f"{path}: is no table that a run wrote ({error})", key="run") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a .json file of a run."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", key="run") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no object", key="run")
+    return found
 
 
 def _number(text: str) -> Any:
@@ -191,7 +205,12 @@ class Folder:
 
     def back_to(self, round: int) -> None:
         """Drops everything after a round: what a killed run wrote beyond its last checkpoint."""
-        self.rounds = [row for row in self.rounds if int(row["round"]) <= round]
+        if [row.get("round") for row in self.rounds[: round + 1]] != list(range(round + 1)):
+            raise UserError(
+                f"{self.path / 'rounds.csv'}: is damaged: it should hold a row for each of the rounds 0 … {round}",
+                key="run",
+            )
+        self.rounds = self.rounds[: round + 1]
         self.events = [row for row in self.events if int(row["round"]) <= round]
         write_text(self.path / "rounds.csv", table(self.rounds, FIRST))
         write_text(self.path / "events.csv", table(self.events, ("round", "event")))

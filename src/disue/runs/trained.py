@@ -19,7 +19,7 @@ from disue.core.priors import log_shares
 from disue.core.streams import Streams
 from disue.core.world import Census, World
 from disue.runs import checkpoint
-from disue.runs.folder import FORMAT, write
+from disue.runs.folder import FORMAT, read_json, write
 from disue.runs.setup import Shape, network_of, newcomers_of
 from disue.runs.spec import Spec
 
@@ -61,7 +61,7 @@ class Trained:
         if not spec_file.exists() or not env_file.exists():
             raise UserError(f"{path}: holds no run (spec.toml and env.json are expected)", key="run")
         spec = Spec.read(spec_file)
-        env = json.loads(env_file.read_text())
+        env = read_json(env_file)
         if env.get("format") != FORMAT:
             raise UserError(f"{path}: is of format {env.get('format')}, this version reads {FORMAT}", key="run")
         partition = data.Partition.load(path / "partition.npz")
@@ -190,7 +190,7 @@ class Trained:
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics of summary.json, each with "final" and "last10"."""
         file = self.path / "summary.json"
-        return dict(json.loads(file.read_text())["metrics"]) if file.exists() else {}
+        return dict(read_json(file)["metrics"]) if file.exists() else {}
 
     def export(self, what: str, to: str | Path) -> Path:
         """Writes a model as safetensors: its tensors by name, with layout, model name and normalisation."""

@@ -101,18 +101,32 @@ class Study:
         head = tables.pop("study", None)
         if head is None:
             raise UserError(f"{path}: has no [study] table; a single run is `disue run`", key="study")
-        bound = {k: v.default for k, v in STUDY.items()} | bind("study", STUDY, head)
+        bound = {k: v.default for k, v in STUDY.items()} | bind("study", STUDY, _table("study", head))
         settings: dict[str, dict[str, Any]] = {}
-        for table in bound["setting"]:
-            table = dict(table)
+        for given in bound["setting"]:
+            table = dict(_table("study.setting", given))
             name = str(table.pop("name", "all"))
             if slug(name) in map(slug, settings):
                 raise UserError(f'study.setting: two are called "{name}"; give each its own name', key="study.setting")
             settings[name] = table
-        rows = tuple(_row(table, bound) for table in bound["method"])
+        rows = tuple(_row(_table("study.method", table), bound) for table in bound["method"])
         if not rows:
             raise UserError(f"{path}: has no [[study.method]]", key="study.method")
         grid = {k: tuple(v if isinstance(v, list | tuple) else [v]) for k, v in bound["grid"].items()}
+        for key, values in grid.items():
+            if not values:
+                raise UserError(f"study.grid: no value is given for {key}", key="study.grid")
+        for row in rows:
+            if not row.seeds or len(set(row.seeds)) < len(row.seeds):
+                raise UserError(
+                    f'study.method "{row.label}": seeds must be some, each once, got {list(row.seeds)}',
+                    key="study.seeds",
+                )
+            if grid and bound["tune_seed"] in row.seeds:
+                raise UserError(
+                    f'study.tune_seed {bound["tune_seed"]} is among the seeds of "{row.label}"; give another',
+                    key="study.tune_seed",
+                )
         study = Study(tables, settings or {"all": {}}, rows, grid, int(bound["tune_seed"]), float(bound["tune_share"]))
         labels = [row.label for row in rows]
         for at, label in enumerate(labels):  # a label names the row's folder and its line in the tables
@@ -141,7 +155,8 @@ class Study:
         above = dict(self.settings[setting])
         k = above.pop("k", None)
         tables = merge(merge(self.common, above), {"method": dict(row.table)})
-        replaced = "kind" in tables["method"].get("grouping", {})
+        grouping = tables["method"].get("grouping")
+        replaced = isinstance(grouping, Mapping) and "kind" in grouping
         if k is not None and not replaced and "k" in method_keys(str(row.table.get("name", "fedavg"))):
             tables["method"].setdefault("k", k)
         for dotted, value in {**row.set, **changes}.items():
@@ -180,6 +195,12 @@ class Study:
                 for seed in row.seeds:
                     out.append(Job(setting, row.label, seed, self.spec(setting, row, {**dict(point), "seed": seed})))
         return sorted(out, key=lambda job: job.seed)
+
+
+def _table(where: str, given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where} must be a table, got {given!r}", key=where, found=given)
+    return given
 
 
 def _row(given: Mapping[str, Any], study: Mapping[str, Any]) -> Row:

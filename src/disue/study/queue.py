@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from disue.core.errors import UserError
+from disue.runs.folder import read_json
 from disue.runs.spec import Spec
 from disue.study.plan import Job
 
@@ -24,7 +24,7 @@ def done(job: Job, out: Path) -> dict[str, Any] | None:
     file = job.folder(out) / "summary.json"
     if not file.exists():
         return None
-    found: dict[str, Any] = json.loads(file.read_text())
+    found = read_json(file)
     return found if found.get("complete") else None
 
 
@@ -51,6 +51,8 @@ def run_all(
     jobs: Sequence[Job], out: Path, *, workers: int = 2, data_dir: str | None = None, progress: Progress | None = None
 ) -> None:
     """Runs every job that is not complete; a worker that dies is replaced and its job taken up again once."""
+    if workers < 1:
+        raise UserError(f"workers must be ≥ 1, got {workers}", key="workers", found=workers)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     left = [job for job in jobs if done(job, out) is None]
