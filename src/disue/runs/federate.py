@@ -54,6 +54,7 @@ class Meter:
     asked: int = 0
     answered: int = 0
     doors: list[PlainUploads] = field(default_factory=list)
+    losses: dict[int, float] = field(default_factory=dict)  # of the cohort: a survey's training is thrown away
 
     def close(self) -> None:
         """Reads the doors' traffic, after the method has asked them everything."""
@@ -126,7 +127,7 @@ class Federate:
         answer = self._answer(meter, self.round)
         orders = method.ask(world, self.state, cohort).check(world.layout)
         uploads = answer(orders)
-        self.ends = dict(meter.doors[0].ends)
+        self.ends, meter.losses = dict(meter.doors[0].ends), meter.doors[0].losses
         told = finish(method, world, method.tell(world, self.state, orders, uploads), answer)
         meter.asked, meter.answered = cohort.size, int(uploads.ids.size)
         meter.close()
@@ -172,7 +173,7 @@ class Federate:
         dropped = sum(len(door.dropped) for door in meter.doors)
         if dropped:
             row["clients_dropped"] = dropped
-        losses = [loss for door in meter.doors for loss in door.losses.values() if np.isfinite(loss)]
+        losses = [loss for loss in meter.losses.values() if np.isfinite(loss)]
         if losses:
             row["train_loss"] = float(np.mean(losses))
         row.update({name: float(value) for name, value in info.values.items() if name != "seconds_expert"})
