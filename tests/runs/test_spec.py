@@ -148,6 +148,9 @@ def test_a_key_without_effect_is_refused(method: dict[str, Any], key: str) -> No
 def test_local_and_method_local_are_one_part() -> None:
     spec = Spec.of({"local": {"lr": 0.1}, "method": {"local": {"kind": "logit-adjusted", "smooth": 0.5}}})
     assert (spec.build().local.lr, spec.build().local.smooth) == (0.1, 0.5)  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"local\.lr and method\.local\.lr were both given") as caught:
+        Spec.of({"method": {"local": {"lr": 0.1}}}, {"local.lr": 0.2})
+    assert caught.value.key == "local.lr"
 
 
 def test_parts_of_a_method() -> None:

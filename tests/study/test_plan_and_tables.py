@@ -25,6 +25,16 @@ label = "real"
 name = "disue-generator"
 expert.source = "real"
 """
+TUNED = """
+[study]
+setting = [{{name = 's'}}, {{name = 't'}}]
+[[study.method]]
+label = 'a'
+{}
+[[study.method]]
+label = 'b'
+{}
+"""
 
 
 def study(folder: Path, text: str) -> Study:
@@ -75,6 +85,8 @@ def test_two_of_one_name_are_refused(more: str, key: str, tmp_path: Path) -> Non
             "[study]\ntune_seed = 1\ngrid = {'local.lr' = 1}\n[[study.method]]\nname = 'fedavg'",
             "study.tune_seed",
         ),
+        (TUNED.format("tuned_as = 'a'", "tuned_as = 'b'"), "study.method"),
+        (TUNED.format("settings = ['s']", "tuned_as = 'a'"), "study.method"),
         ("[study.grid]\n'local.lr' = []\n[[study.method]]\nname = 'fedavg'", "study.grid"),
     ],
 )

@@ -150,8 +150,16 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
             keys = override_keys(slot, method, table)
         method[slot] = bind(f"method.{slot}", keys, table)
     keys = {k: v for k, v in slot_keys("local", kind, {}).items() if k != "kind"}
-    local_table = {k: v.default for k, v in keys.items()} | bind("local", keys, settings)
-    local_table |= {k: v for k, v in method.get("local", {}).items() if k != "kind"}
+    own = {k: v for k, v in method.get("local", {}).items() if k != "kind"}
+    given_twice = [k for k, v in bind("local", keys, settings).items() if own.get(k, v) != v]
+    if given_twice:
+        name = given_twice[0]
+        raise UserError(
+            f"local.{name} and method.local.{name} were both given; give one of them",
+            key=f"local.{name}",
+            found=settings[name],
+        )
+    local_table = {k: v.default for k, v in keys.items()} | bind("local", keys, settings) | own
     if "local" in method:
         method["local"] = {"kind": kind}
     return method, local_table

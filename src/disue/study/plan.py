@@ -138,6 +138,14 @@ class Study:
                     raise UserError(
                         f'study.method "{row.label}": there is no row "{other}"; rows are {labels}', key="study.method"
                     )
+            for source in (r for r in rows if r.label == row.tuned_as):
+                lacking = [name for name in study.of(row) if name not in study.of(source)]
+                if source.tuned_as or lacking:
+                    where = f" in {lacking[0]}" if lacking else ""
+                    raise UserError(
+                        f'study.method "{row.label}": tuned_as names "{source.label}", which is not tuned{where}',
+                        key="study.method",
+                    )
             for setting in row.settings:
                 if setting not in study.settings:
                     raise UserError(
