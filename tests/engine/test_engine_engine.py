@@ -105,13 +105,14 @@ def test_own_starts_come_from_the_last_end():
     assert np.array_equal(second.vectors()[0], second.ends[17] - first.ends[17])  # about its own start
 
 
-def test_a_survey_leaves_memories_alone():
+@pytest.mark.parametrize("stream", ["survey", "newcomers"])
+def test_training_that_is_thrown_away_leaves_memories_alone(stream):
     b = bed("mlp")
     engine = b.engine()
     engine.answer(b.world(), b.orders(LOCAL, own=True))
     kept = engine.memory.get(17)["end"].copy()
-    engine.answer(b.world(), b.orders(LOCAL, stream="survey"))
-    engine.answer(b.world(), b.orders(LOCAL, own=True, stream="survey"))
+    engine.answer(b.world(), b.orders(LOCAL, stream=stream))
+    engine.answer(b.world(), b.orders(LOCAL, own=True, stream=stream))
     assert np.array_equal(engine.memory.get(17)["end"], kept)
     engine.answer(b.world(), b.orders(LOCAL))  # a round from the server's vector keeps it too
     assert np.array_equal(engine.memory.get(17)["end"], kept)

@@ -26,7 +26,7 @@ from disue.engine.traffic import Traffic
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"lean": Lean, "loop": Loop}
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
-SURVEY = "survey"  # the stream of exchanges whose updates are discarded: memories stay as they are
+TRIALS = ("survey", "newcomers")  # streams of exchanges whose training is discarded: memories stay as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Engine:
     def answer(self, world: World, orders: Orders, answering: IntVector | None = None) -> PlainUploads:
         """The answers of those in `answering` (None: of all asked). Who does not answer keeps its memory.
 
-        Memories are as they were after a survey too (stream "survey"): what it trains is thrown away.
+        Memories are as they were after a survey or a trial of newcomers too: what they train is thrown away.
         """
         orders = orders.check(world.layout)
         orders = orders.among(np.sort(orders.ids if answering is None else np.asarray(answering, np.int64)))
@@ -101,7 +101,7 @@ class Engine:
                 dropped[answer.id] = f"client {answer.id} left out of round {orders.round}: {why}"
                 continue
             kept.append(answer)
-            if orders.local is not None and orders.stream != SURVEY:
+            if orders.local is not None and orders.stream not in TRIALS:
                 self.memory.put(answer.id, memory)
         return PlainUploads(world, orders, kept, self._shelf, dropped, traffic, notes)
 
