@@ -217,6 +217,9 @@ class Folder:
         for name in ("clients", "groups"):
             path = self.path / f"{name}.csv"
             if path.exists():
+                whole, _, torn = path.read_bytes().rpartition(b"\n")
+                if torn:  # killed while a line was being added
+                    write(path, lambda file, whole=whole: file.write(whole + b"\n"))  # type: ignore[misc]
                 rows = read_table(path)
                 kept = [row for row in rows if int(row.get("round", round + 1)) <= round]
                 write_text(path, table(kept, list(rows[0]) if rows else ()))
