@@ -145,3 +145,11 @@ def test_a_damaged_table_of_rounds_is_no_run_to_go_on_with(
     file.write_bytes(harm(file.read_bytes()))
     with pytest.raises(disue.UserError, match=r"rounds\.csv"):
         disue.resume(tmp_path / "r")
+
+
+def test_another_runs_partition_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "r")
+    disue.run({**SPEC, "rounds": 1}, tmp_path / "other", seed=1, report=False)
+    shutil.copy(tmp_path / "other" / "partition.npz", tmp_path / "r")
+    with pytest.raises(disue.UserError, match="is not the partition"):
+        disue.resume(tmp_path / "r")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from disue.core.checks import IntVector
+from disue.core.errors import UserError
 from disue.core.method import Info, Told
 from disue.core.orders import Orders
 from disue.core.rounds import draw_cohort, finish
@@ -290,6 +291,11 @@ class Federate:
             method=str(self.setup.spec.method["name"]),
             fingerprint=self.setup.world.layout.fingerprint,
         )
+        if saved.meta.get("partition") != self.setup.partition.hash:
+            raise UserError(
+                f"{self.folder.path / 'partition.npz'}: is not the partition that this run's checkpoint belongs to",
+                key="partition",
+            )
         self.engine.memory.load(path / "memory", saved.round)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
