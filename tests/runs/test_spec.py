@@ -145,6 +145,12 @@ def test_a_key_without_effect_is_refused(method: dict[str, Any], key: str) -> No
     assert caught.value.key == key
 
 
+def test_a_partition_from_a_file_takes_no_other_key() -> None:
+    assert Spec.of({"partition": {"file": "p.npz"}}).tables()["partition"] == {"file": "p.npz"}
+    with pytest.raises(UserError, match=r"partition\.clients has no effect"):
+        Spec.of({"partition": {"file": "p.npz", "clients": 5}})
+
+
 def test_local_and_method_local_are_one_part() -> None:
     spec = Spec.of({"local": {"lr": 0.1}, "method": {"local": {"kind": "logit-adjusted", "smooth": 0.5}}})
     assert (spec.build().local.lr, spec.build().local.smooth) == (0.1, 0.5)  # type: ignore[attr-defined]

@@ -54,6 +54,13 @@ def check_partition(given: Table) -> dict[str, Any]:
         raise UserError(f"partition.kind must be text, got {kind!r}", key="partition.kind", found=kind)
     known = partition_keys(kind)
     if given.get("file"):
+        for name in known:
+            if name in given and name != "file":
+                raise UserError(
+                    f"partition.{name} has no effect with partition.file; leave it out",
+                    key=f"partition.{name}",
+                    found=given[name],
+                )
         return bind("partition", {k: dataclasses.replace(v, default=None) for k, v in known.items()}, given)
     bound = bind("partition", known, given)
     return {**{k: v.default for k, v in known.items() if v.default not in (None, "")}, "kind": kind, **bound}
