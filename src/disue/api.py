@@ -100,15 +100,11 @@ def _go(
     report: bool,
     again: bool = False,
 ) -> dict[str, Any]:
-    import torch
-
     from disue import data
     from disue.runs.federate import Federate
     from disue.runs.setup import about, prepare
     from disue.runs.summary import summary
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     saved = None
     if again and folder is not None and (folder.path / "partition.npz").exists():
         saved = data.Partition.load(folder.path / "partition.npz")
@@ -119,7 +115,7 @@ def _go(
         if again:
             federate.restore()
     stopped = None
-    with _first_interrupt() as interrupted:
+    with _first_interrupt() as interrupted, _one_thread():
         for record in federate:
             if on_round is not None and on_round(record) == "stop":
                 stopped = "on request"
@@ -129,7 +125,8 @@ def _go(
                 break
     complete = federate.round >= spec.rounds
     rows = folder.rounds if folder is not None else federate.rows
-    result = summary(federate, rows, complete=complete)
+    with _one_thread():
+        result = summary(federate, rows, complete=complete)
     if folder is not None:
         federate.save()
         folder.json("summary.json", result)
@@ -157,6 +154,21 @@ def _report(folder: Folder) -> None:
     from disue.reports import report
 
     report([folder.path], folder.path / "report.html")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch with one thread, so that bits do not depend on the machine; the caller's setting comes back."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 @contextmanager

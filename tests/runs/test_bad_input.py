@@ -230,3 +230,13 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
             assert "another process is writing this run" in other.stderr
 
     disue.run(tables(), tmp_path / "out", on_round=second, report=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [({"name": "disue-one"}, "moments expert"), ({"name": "clustered", "k": 2}, "compares")],
+    ids=["expert", "grouping"],
+)
+def test_a_frozen_head_is_refused_where_the_method_needs_it(method: dict[str, Any], words: str) -> None:
+    with pytest.raises(disue.UserError, match=words):
+        disue.run(tables(method=method, model={"freeze": ["head*"]}))

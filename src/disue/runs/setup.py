@@ -15,6 +15,8 @@ from disue import data
 from disue._version import __version__
 from disue.core.checks import IntVector, Vector
 from disue.core.errors import UserError
+from disue.core.layout import HEAD, Layout
+from disue.core.orders import Sight
 from disue.core.rounds import refuse
 from disue.core.streams import Streams
 from disue.core.uploads import PLAIN
@@ -158,10 +160,29 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
         else {i: int(g) for i, g in truth.items() if g is not None},
         redraw=redraw,
     )
+    check_frozen(spec, network.layout, method)
     k = getattr(method.grouping, "k", None)
     if k is not None and k > ids.size:
         raise UserError(f"method.k is {k}, but there are {ids.size} clients", key="method.k")
     return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
+
+
+def check_frozen(spec: Spec, layout: Layout, method: AnyMethod) -> None:
+    """Refuses a frozen head where the method replaces it, and frozen tensors whose updates are compared."""
+    if not spec.model.get("freeze"):
+        return
+    if Sight.MOMENTS in method.expert.sight and not layout.mask(HEAD).any():
+        raise UserError(
+            "model.freeze holds the head, which the moments expert replaces: freeze the body, or take another expert",
+            key="model.freeze",
+        )
+    for part in method.grouping.parts:
+        if not layout.mask(part).any():
+            raise UserError(
+                f"model.freeze holds all of {', '.join(part.patterns)}, whose updates the grouping compares: "
+                "give [method.grouping] another part",
+                key="model.freeze",
+            )
 
 
 def real_inputs(spec: Spec, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:

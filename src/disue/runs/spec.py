@@ -39,7 +39,7 @@ class Cohort:
     size: int = key(0, "number of clients asked each round, instead of a share; 0: by share", low=0)
     dropout: float = key(0.0, "probability that an asked client does not answer", low=0, high=0.99)
     deadline: float = key(0.0, "in units of the median client's time; slower clients miss it; 0: none", low=0)
-    speed_sigma: float = key(0.5, "spread of the clients' speeds (log-normal), with a deadline", low=0)
+    speed_sigma: float = key(0.5, "spread of the clients' speeds (log-normal), with a deadline", low=0, high=5)
     newcomers: float = key(0.0, "share of the clients kept out of training, met at the end", low=0, high=0.9)
 
 
