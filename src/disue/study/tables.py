@@ -20,7 +20,11 @@ LOCAL = (
     "average_prior_local",
     "majority_local",
 )
+NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior")
 SHORT = {
+    "newcomer_0": "as received",
+    "newcomer_1": "after one local epoch",
+    "newcomer_prior": "as received + prior",
     "served_global": "served",
     "expert_global": "expert",
     "average_global": "average",
@@ -98,6 +102,9 @@ def markdown(
             local = block(values, setting, labels, names, marks)
             if local:
                 out.append(f"Local accuracy, mean over clients ({words}).\n\n{local}\n")
+        late = block(values, setting, labels, NEWCOMERS, marks)
+        if late:
+            out.append(f"Clients that were kept out of training, local accuracy.\n\n{late}\n")
         differences = []
         for row in study.rows:
             for other in row.against:
