@@ -68,7 +68,8 @@ def test_a_study_survives_a_dead_worker_and_says_what_its_runs_say(tmp_path: Pat
         best = max((t for t in tuning if t["method"] == row), key=lambda t: float(t["served_global"]))
         assert f"{row}: local.lr = {best['local.lr']}" in text
     differences = [cells["ours", s] - cells["FedAvg", s] for s in (0, 1)]
-    assert f"| ours − FedAvg | 2 | {sum(differences) / 2:+.1f} ±" in text
+    low, high = sorted(differences)
+    assert f"| ours − FedAvg | 2 | {sum(differences) / 2:+.1f} [{low:+.1f}, {high:+.1f}] |" in text
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("summary.json")}
     assert len(before) == 10
     compare(tmp_path / "study.toml", tmp_path / "out", workers=1)  # nothing is run again

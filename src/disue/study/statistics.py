@@ -11,11 +11,16 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds. `half` is the half-width of the 95 % t-interval, NaN for one seed."""
+    """A mean over n seeds, with the least and the largest value.
+
+    `half` is the half-width of the 95 % t-interval, NaN for one seed.
+    """
 
     mean: float
     half: float
     n: int
+    low: float
+    high: float
 
     @property
     def apart(self) -> bool:
@@ -32,9 +37,9 @@ def mean(values: Sequence[float]) -> Mean:
     n = len(values)
     centre = math.fsum(values) / n
     if n < 2:
-        return Mean(centre, math.nan, n)
+        return Mean(centre, math.nan, n, *values, *values)
     s = math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (n - 1))
-    return Mean(centre, float(stats.t.ppf(0.975, n - 1)) * s / math.sqrt(n), n)
+    return Mean(centre, float(stats.t.ppf(0.975, n - 1)) * s / math.sqrt(n), n, min(values), max(values))
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Mean | None:

@@ -43,11 +43,16 @@ Values = Mapping[tuple[str, str, str], Mapping[int, float]]
 
 
 def show(value: Mean | None, sign: bool = False) -> str:
-    """`52.5 ± 0.4`, or the mean alone for one seed."""
+    """`52.5 ± 0.4`; of two seeds `52.5 [52.2, 52.8]`, both values, as an interval of two says little; of one the value."""
     if value is None:
         return "–"
-    text = f"{value.mean:+.1f}" if sign else f"{value.mean:.1f}"
-    return text if math.isnan(value.half) else f"{text} ± {value.half:.1f}"
+    one = "{:+.1f}" if sign else "{:.1f}"
+    text = one.format(value.mean)
+    if math.isnan(value.half):
+        return text
+    return (
+        f"{text} [{one.format(value.low)}, {one.format(value.high)}]" if value.n == 2 else f"{text} ± {value.half:.1f}"
+    )
 
 
 def by_cell(rows: Sequence[Mapping[str, Any]]) -> Values:
