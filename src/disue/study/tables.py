@@ -43,7 +43,7 @@ Values = Mapping[tuple[str, str, str], Mapping[int, float]]
 
 
 def show(value: Mean | None, sign: bool = False) -> str:
-    """`52.5 ± 0.4`; of two seeds `52.5 [52.2, 52.8]`, both values, as an interval of two says little; of one the value."""
+    """`52.5 ± 0.4`; of two seeds both values, `52.5 [52.2, 52.8]`, as their interval says little; of one the value."""
     if value is None:
         return "–"
     one = "{:+.1f}" if sign else "{:.1f}"
