@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from disue.core.clients import Batch, Context, Forward, Memory, Order, Phase
+from disue.core.clients import Context, Memory, Order, Phase
 from disue.core.priors import log_shares
-from disue.parts.local.erm import MODEL, Erm, Fit, mean_loss, require
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from disue.parts.local.erm import MODEL, Erm, Fit, require
 
 LOG_PRIOR = "log_prior"
-
-
-@dataclass(frozen=True)
-class AdjustedFit(Fit):
-    """`Fit` on logits + the log label shares of the context."""
-
-    def loss(self, forward: Forward, batch: Batch, context: Mapping[str, Tensor]) -> Tensor:
-        logits, _ = forward(batch.inputs)
-        return mean_loss(self.criterion)(logits + context[LOG_PRIOR], batch.labels)
 
 
 @dataclass(frozen=True)
@@ -43,7 +29,7 @@ class LogitAdjusted(Erm):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        return (AdjustedFit(self.sgd, self.loss),)
+        return (Fit(self.sgd, self.loss, offset=LOG_PRIOR),)
 
     def context(self, order: Order, memory: Memory) -> Context:
         shares = order.labels / max(int(order.labels.sum()), 1)

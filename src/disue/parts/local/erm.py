@@ -27,15 +27,25 @@ class Fit:
     """A stretch of SGD on the loss of the logits: the phase of most local parts.
 
     criterion  "cross-entropy", or the import path "package.module:function" of (logits, labels) → mean loss
+    offset     name of the context's array (classes,) that is added to the logits; "" for none
+    separable  the loss of a batch is the mean of its samples' losses, so clients can be trained together
+               although their last batches differ in length; a phase with a loss of its own says so itself
     """
 
     sgd: Sgd
     criterion: str = CROSS_ENTROPY
     vector: str = MODEL
     trains: Part = WHOLE
+    offset: str = ""
+
+    @property
+    def separable(self) -> bool:
+        return type(self).loss is Fit.loss and self.criterion == CROSS_ENTROPY
 
     def loss(self, forward: Forward, batch: Batch, context: Mapping[str, Tensor]) -> Tensor:
         logits, _ = forward(batch.inputs)
+        if self.offset:
+            logits = logits + context[self.offset]
         return mean_loss(self.criterion)(logits, batch.labels)
 
     def correct(self, gradient: Tensor, weights: Tensor, context: Mapping[str, Tensor]) -> Tensor | None:
