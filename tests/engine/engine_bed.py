@@ -144,6 +144,7 @@ class Step:
     trains: Part = WHOLE
     pull: float = 0.0
     contrast: str = ""
+    separable: bool = True
 
     def loss(self, forward, batch: Batch, context):
         logits, features = forward(batch.inputs)

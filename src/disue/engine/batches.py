@@ -7,7 +7,7 @@ also trains a personal model is the plain method bit for bit, and the personal o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Sgd
+from disue.core.clients import Local, SelfTrained, Sgd
 from disue.core.errors import UserError
 from disue.engine.interface import Work
 
@@ -77,6 +77,23 @@ def batches(size: int, batch: int, least: int = 1) -> list[slice]:
     if len(starts) > 1 and size - starts[-1] < least:
         starts.pop()
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], size], strict=True)]
+
+
+def steps_of(sgd: Sgd, size: int) -> int:
+    """Steps that a client with so many samples takes in a phase.
+
+    >>> steps_of(Sgd(epochs=2, batch=10), 25), steps_of(Sgd(steps=7), 25)
+    (6, 7)
+    """
+    return sgd.steps or sgd.epochs * len(batches(size, sgd.batch))
+
+
+def longest_first(local: Local, sizes: Mapping[int, int]) -> list[int]:
+    """The clients (id → samples) by their steps, then samples, the most first; equal ones in the order of ids."""
+    if isinstance(local, SelfTrained):
+        return sorted(sizes, key=lambda i: (-sizes[i], i))
+    length = {i: sum(steps_of(phase.sgd, n) for phase in local.phases) for i, n in sizes.items()}
+    return sorted(sizes, key=lambda i: (-length[i], -sizes[i], i))
 
 
 def kept_generators(device: str) -> AbstractContextManager[None]:

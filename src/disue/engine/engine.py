@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,17 +14,19 @@ from disue.core.clients import Clients, Context, Local, Memory, Order, SelfTrain
 from disue.core.errors import UserError, unknown
 from disue.core.orders import Orders
 from disue.core.world import World
-from disue.engine import choose
+from disue.engine import fitting
 from disue.engine.answers import Answer, fault
-from disue.engine.interface import Backend, Job, Work
-from disue.engine.lean import Lean
-from disue.engine.loop import Loop
+from disue.engine.choice import choose, predicted, workers_for
+from disue.engine.crew import Choice, Here
+from disue.engine.interface import Trained, Work
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
+from disue.engine.pool import Pool
+from disue.engine.pool.worker import Setup
+from disue.engine.registry import NAMES
 from disue.engine.shelf import Shelf
 from disue.engine.traffic import Traffic
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"lean": Lean, "loop": Loop}
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
 TRIALS = ("survey", "newcomers")  # streams of exchanges whose training is discarded: memories stay as they are
 
@@ -43,24 +45,30 @@ class _Asked:
 class Engine:
     """`Engine(clients).answer(world, orders)` is the clients' work of one exchange.
 
-    backend  "lean" (fast) or "loop" (the reference)     device   "cpu" or "cuda"
-    memory   the clients' private memories               augment  kinds of augmentation of training batches
-    cache    MiB of clients' data kept as tensors        double   float64, to compare backends
+    backend  "auto", or by name: "lean" (fast, one client at a time), "stacked" (many at once), "native"
+             (compiled), "loop" (the reference); or a `Choice` that was recorded
+    workers  processes that train, one thread each; 1: this process; 0: as many as there are cores where the
+             run is long enough. The same bits whatever the number
+    block    clients at once where they are stacked; 0: chosen     device   "cpu" or "cuda"
+    memory   the clients' private memories                         augment  kinds of augmentation of batches
+    cache    MiB of clients' data kept as tensors                  double   float64, to compare backends
     """
 
     def __init__(
         self,
         clients: Clients,
-        backend: str = "lean",
+        backend: str | Choice = "lean",
         device: str = "cpu",
         memory: MemoryStore | None = None,
         augment: tuple[str, ...] = (),
         *,
+        workers: int = 1,
+        block: int = 0,
         cache: int = 512,
         double: bool = False,
     ) -> None:
-        if backend not in BACKENDS:
-            raise unknown("engine.backend", backend, BACKENDS)
+        if isinstance(backend, str) and backend not in ("auto", *NAMES):
+            raise unknown("engine.backend", backend, ["auto", *NAMES])
         if device.partition(":")[0] not in ("cpu", "cuda"):
             raise unknown("engine.device", device, ["cpu", "cuda"])
         if device != "cpu" and not torch.cuda.is_available():
@@ -72,10 +80,28 @@ class Engine:
         self.device, self.augment = device, tuple(augment)
         self.memory = MemoryStore() if memory is None else memory
         self.dtype = torch.float64 if double else torch.float32
-        self._clients = clients
-        self._shelf = Shelf(clients, self.dtype, device, cache * 2**20)
-        self._loop = Loop()
-        self._backend = self._loop if backend == "loop" else BACKENDS[backend]()
+        self.workers = workers if device == "cpu" else 1
+        self._clients, self._cache, self._block = clients, cache * 2**20, block
+        self._shelf = Shelf(clients, self.dtype, device, self._cache)
+        self._here = Here(self._shelf)
+        self._pool: Pool | None = None
+        self.choice: Choice | None = None
+        if isinstance(backend, Choice):
+            self.choice = backend
+        elif backend != "auto":
+            self.choice = Choice(backend, block if backend == "stacked" else 0)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def answer(self, world: World, orders: Orders, answering: IntVector | None = None) -> PlainUploads:
         """The answers of those in `answering` (None: of all asked). Who does not answer keeps its memory.
@@ -85,14 +111,12 @@ class Engine:
         orders = orders.check(world.layout)
         orders = orders.among(np.sort(orders.ids if answering is None else np.asarray(answering, np.int64)))
         traffic = Traffic(world, orders)
-        notes: tuple[str, ...] = ()
+        notes: list[str] = []
         work: Iterator[tuple[Answer, Memory]]
         if orders.local is None:
             work = ((_surveyed(orders, self._ask(world, orders, i, traffic)), {}) for i in orders.ids.tolist())
         else:
-            if isinstance(orders.local, SelfTrained) and self._backend is not self._loop:
-                notes = (f"{type(orders.local).__name__} trains by itself: it ran on the loop backend",)
-            work = self._train(world, orders, orders.local, traffic)
+            work = self._train(world, orders, orders.local, traffic, notes)
         kept, dropped = [], {}
         for answer, memory in work:
             traffic.answer(answer)
@@ -103,7 +127,7 @@ class Engine:
             kept.append(answer)
             if orders.local is not None and orders.stream not in TRIALS:
                 self.memory.put(answer.id, memory)
-        return PlainUploads(world, orders, kept, self._shelf, dropped, traffic, notes)
+        return PlainUploads(world, orders, kept, self._shelf, dict(sorted(dropped.items())), traffic, tuple(notes))
 
     def _ask(self, world: World, orders: Orders, client: int, traffic: Traffic) -> _Asked:
         """Sends a client its vectors, has it choose, and probes its data where that is asked."""
@@ -112,13 +136,13 @@ class Engine:
         into = which if orders.into is None else orders.into[at]
         traffic.start(client, [*which.tolist(), *into.tolist()])
         begun = time.perf_counter()
-        data = self._shelf.get(client)
         candidates = frozen(orders.starts[which])
         choice = np.eye(1, which.size)[0]
         if orders.report.choice != "none":
-            losses = choose.losses(world.network, candidates, data.x, data.y)
-            one_hot = np.eye(which.size)[choose.chosen(losses)]
-            choice = one_hot if orders.report.choice == "loss" else choose.shares(losses)
+            data = self._shelf.get(client)
+            losses = fitting.losses(world.network, candidates, data.x, data.y)
+            one_hot = np.eye(which.size)[fitting.chosen(losses)]
+            choice = one_hot if orders.report.choice == "loss" else fitting.shares(losses)
         chosen = int(np.argmax(choice))
         received = frozen(orders.starts[into[chosen]])
         own = self.memory.get(client).get(END) if orders.own else None
@@ -134,24 +158,23 @@ class Engine:
             labels=self._clients.label_counts(client),
             layout=world.layout,
         )
-        extras = {} if orders.probe is None else orders.probe(data.x, data.y, order)
+        extras: Mapping[str, Array] = {}
+        if orders.probe is not None:
+            data = self._shelf.get(client)
+            extras = orders.probe(data.x, data.y, order)
         return _Asked(order, received, choice, extras, time.perf_counter() - begun)
 
-    def _train(self, world: World, orders: Orders, local: Local, traffic: Traffic) -> Iterator[tuple[Answer, Memory]]:
-        """(answer, new memory) of each client, in the order of ids."""
+    def _train(
+        self, world: World, orders: Orders, local: Local, traffic: Traffic, notes: list[str]
+    ) -> Iterator[tuple[Answer, Memory]]:
+        """(answer, new memory) of each client, in the order in which they are done."""
         asked: dict[int, tuple[_Asked, Context]] = {}
-
-        def jobs() -> Iterator[Job]:
-            for client in orders.ids.tolist():
-                found = self._ask(world, orders, client, traffic)
-                context = local.context(found.order, self.memory.get(client))
-                asked[client] = found, context
-                data = self._shelf.get(client)
-                yield Job(client, local, context, data.inputs, data.labels)
-
+        for client in orders.ids.tolist():
+            found = self._ask(world, orders, client, traffic)
+            asked[client] = found, local.context(found.order, self.memory.get(client))
         work = Work(world.network, world.streams, orders.stream, orders.round, self.dtype, self.device, self.augment)
-        backend = self._loop if isinstance(local, SelfTrained) else self._backend
-        for trained in backend.train(work, jobs()):
+        contexts = {client: context for client, (_, context) in asked.items()}
+        for trained in self._run(work, local, contexts, world.rounds, notes):
             found, context = asked.pop(trained.id)
             done = local.finish(trained.ends, trained.steps, context, found.order)
             memory = dict(done.memory)
@@ -180,6 +203,62 @@ class Engine:
                 found.seconds + trained.seconds,
             )
             yield answer, memory
+
+    # -- who trains ----------------------------------------------------------------------------------
+
+    def _run(
+        self, work: Work, local: Local, contexts: Mapping[int, Context], rounds: int, notes: list[str]
+    ) -> Iterator[Trained]:
+        sizes = {client: self._clients.size(client) for client in contexts}
+        if not sizes:
+            return
+        choice = self._choose(work, local, contexts, sizes, rounds, notes)
+        pool = self._pooled(work, local, sizes, rounds)
+        if pool is None:
+            yield from self._here.train(work, local, contexts, sizes, choice)
+            return
+        blocks = self._here.backend(choice).cut(local, sizes)
+        try:
+            yield from pool.train(work, local, contexts, blocks, choice)
+        except BaseException:
+            self.close()  # tasks may be under way: no worker of this exchange may answer the next one
+            raise
+        notes += pool.notes
+        pool.notes.clear()
+
+    def _choose(
+        self,
+        work: Work,
+        local: Local,
+        contexts: Mapping[int, Context],
+        sizes: Mapping[int, int],
+        rounds: int,
+        notes: list[str],
+    ) -> Choice:
+        """The run's backend, or for this work another one, with the reason among the notes."""
+        if isinstance(local, SelfTrained):
+            if self.choice is None or self.choice.backend != "loop":
+                notes.append(f"{type(local).__name__} trains by itself: it ran on the loop backend")
+            return Choice("loop")
+        if self.choice is None:
+            self.choice = choose(self._here, work, local, contexts, sizes, rounds)
+            if self._block and self.choice.backend == "stacked":
+                self.choice = replace(self.choice, block=self._block)
+            notes.append(f"engine: {self.choice}")
+        why = self._here.backend(self.choice).refuses(work, local)
+        if why:
+            notes.append(f"engine: trained with lean instead of {self.choice.backend}: {why}")
+            return Choice("lean")
+        return self.choice
+
+    def _pooled(self, work: Work, local: Local, sizes: Mapping[int, int], rounds: int) -> Pool | None:
+        """The workers, started when the first long exchange needs them."""
+        if self.workers == 0:
+            self.workers = workers_for(predicted(work, local, sizes, rounds), self.device)
+        if self.workers > 1 and self._pool is None:
+            setup = Setup(self._clients, work.network, self._cache, self.dtype, self.device)
+            self._pool = Pool(self.workers, setup)
+        return self._pool
 
 
 def _surveyed(orders: Orders, found: _Asked) -> Answer:

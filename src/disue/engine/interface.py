@@ -56,7 +56,7 @@ class Trained:
 
 
 class Backend(Protocol):
-    """Trains the jobs in the order given; an answer never depends on the other jobs, or on their order.
+    """Trains jobs; an answer depends on the other jobs of its block by rounding at most, never on their order.
 
     One step: gradient of the loss → clip → `correct` → + weight decay → momentum (from zero in each phase)
     → step; only weights that the phase trains move. A phase's `context` holds the vectors as they stood
@@ -65,3 +65,17 @@ class Backend(Protocol):
     """
 
     def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]: ...
+    def refuses(self, work: Work, local: Local) -> str:
+        """Why this backend cannot do this work, as the end of a sentence; "" where it can."""
+        ...
+
+    def cut(self, local: Local, sizes: Mapping[int, int]) -> list[list[int]]:
+        """The clients (id → samples) in the blocks that are trained together, the longest first."""
+        ...
+
+
+def one_by_one(local: Local, sizes: Mapping[int, int]) -> list[list[int]]:
+    """Every client by itself, the longest first."""
+    from disue.engine.batches import longest_first
+
+    return [[client] for client in longest_first(local, sizes)]

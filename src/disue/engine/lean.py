@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from disue.core.checks import Array
-from disue.core.clients import Batch, Phase, SelfTrained
+from disue.core.clients import Batch, Local, Phase, SelfTrained
 from disue.core.errors import UserError
 from disue.engine.batches import Draws, kept_generators
-from disue.engine.interface import Job, Trained, Work
+from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, moves, normalised, prepare, tensors
 from disue.models.flat import FlatModule, bind
 
@@ -29,6 +29,12 @@ class Lean:
     def __init__(self, *, channels_last: bool | None = None) -> None:
         self._channels_last = channels_last
         self._seat: _Seat | None = None
+
+    def refuses(self, work: Work, local: Local) -> str:
+        return f"the local part {type(local).__name__} trains by itself" if isinstance(local, SelfTrained) else ""
+
+    def cut(self, local: Local, sizes: Mapping[int, int]) -> list[list[int]]:
+        return one_by_one(local, sizes)
 
     def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]:
         if self._seat is None or not self._seat.fits(work):

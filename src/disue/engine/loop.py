@@ -9,16 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from disue.core.checks import Array
-from disue.core.clients import Batch, Phase, SelfTrained
+from disue.core.clients import Batch, Local, Phase, SelfTrained
 from disue.core.layout import Layout
 from disue.engine.batches import Draws, kept_generators
-from disue.engine.interface import Job, Trained, Work
+from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, moves, normalised, prepare, tensors
 from disue.models.split import both
 
 
 class Loop:
     """Trains exactly as a textbook says. Runs every local part, those that train by themselves too."""
+
+    def refuses(self, work: Work, local: Local) -> str:
+        return ""
+
+    def cut(self, local: Local, sizes: Mapping[int, int]) -> list[list[int]]:
+        return one_by_one(local, sizes)
 
     def train(self, work: Work, jobs: Iterable[Job]) -> Iterator[Trained]:
         for job in jobs:

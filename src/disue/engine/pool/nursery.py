@@ -1,0 +1,74 @@
+"""The process that workers are forked from: it has loaded torch and run nothing with it.
+
+Workers so start in milliseconds and share the pages of what is loaded. `python -m disue.engine.pool.nursery
+FD` reads requests from a socket: each brings the socket of a new worker. When the socket closes, because
+the run ended or was killed, every worker is killed and the nursery ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+STATUS = struct.Struct("<ii")  # pid of a worker that ended, and its wait status
+
+
+def main(fd: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    from disue.engine.pool import worker  # loads torch
+
+    door = socket.socket(fileno=fd)
+    children: set[int] = set()
+    waker, bell = socket.socketpair()
+    bell.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    try:
+        while True:
+            ready, _, _ = select.select([door, waker], [], [])
+            if waker in ready:
+                waker.recv(4096)
+                _reap(door, children)
+            if door in ready:
+                found, fds, _, _ = socket.recv_fds(door, 1, 1)
+                if not found:
+                    return
+                pid = os.fork()
+                if pid == 0:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for other in (door, waker, bell):
+                        other.close()
+                    _die_with_parent()
+                    worker.main(fds[0])
+                    os._exit(0)
+                os.close(fds[0])
+                children.add(pid)
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _reap(door: socket.socket, children: set[int]) -> None:
+    for pid in list(children):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            children.discard(pid)
+            with contextlib.suppress(OSError):
+                door.sendall(STATUS.pack(pid, status))
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,235 @@
+"""The main process's side of the workers: who has which block, who died, what is run again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+
+from disue.core.clients import Context, Local
+from disue.core.errors import UserError
+from disue.engine.crew import Choice
+from disue.engine.interface import Trained, Work
+from disue.engine.pool.arena import Arena, pack
+from disue.engine.pool.nursery import STATUS
+from disue.engine.pool.worker import Setup, Task
+
+TRIES = 2  # a task whose worker died is run again once
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(eq=False)
+class _Worker:
+    door: Connection
+    pid: int
+    task: int = -1  # index of the task it works on
+
+
+@dataclass(eq=False)
+class Pool:
+    """`count` workers that hold the clients' data and the network.
+
+    They are started at once and set up with the first exchange. `notes` are sentences for the run's log.
+    """
+
+    count: int
+    setup: Setup
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if sys.platform not in ("linux", "darwin") or not hasattr(socket, "send_fds"):
+            raise UserError("engine.workers: more than one worker needs Linux; take 1", key="engine.workers")
+        self._workers: list[_Worker] = []
+        self._ended: dict[int, int] = {}
+        self._door, there = socket.socketpair()
+        env = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._nursery = subprocess.Popen(
+            [sys.executable, "-m", "disue.engine.pool.nursery", str(there.fileno())],
+            pass_fds=[there.fileno()],
+            env=env,
+            start_new_session=True,  # Ctrl-C does not reach it
+            stdin=subprocess.DEVNULL,
+        )
+        there.close()
+        self._data, self._round = Arena("data"), Arena("round")
+        self._blob = b""
+        self._waiting = [self._hire() for _ in range(self.count)]
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' processes."""
+        self._gather()
+        return [worker.pid for worker in self._workers]
+
+    def train(
+        self,
+        work: Work,
+        local: Local,
+        contexts: Mapping[int, Context],
+        blocks: Sequence[list[int]],
+        choice: Choice,
+    ) -> Iterator[Trained]:
+        """Trains every block on whichever worker is free, in the order of the blocks."""
+        self._gather()
+        self._round.reset()
+        d = work.network.layout.d
+        kind = np.float64 if "64" in str(work.dtype) else np.float32
+        tasks: list[tuple[bytes, Task]] = []
+        for ids in blocks:
+            ends = {i: {name: self._round.room((d,), kind) for name in contexts[i].trained} for i in ids}
+            task = Task(work, local, choice.backend, choice.block, {i: contexts[i] for i in ids}, ends)
+            tasks.append((self._pack(task, work.network), task))
+        todo, tries, left = list(range(len(tasks))), [0] * len(tasks), len(tasks)
+        idle = list(self._workers)
+        while left:
+            while todo and idle:
+                worker, at = idle.pop(0), todo.pop(0)
+                worker.task, tries[at] = at, tries[at] + 1
+                self._send(worker, ("train", tasks[at][0], self._paths()))
+            for door in wait([worker.door for worker in self._workers if worker.task >= 0]):
+                worker = next(one for one in self._workers if one.door is door)
+                at, worker.task = worker.task, -1
+                try:
+                    word, said = worker.door.recv()
+                except (EOFError, OSError):
+                    word, said = "died", self._why(worker.pid)
+                    worker = self._replace(worker)
+                if word in ("died", "memory"):
+                    who = _clients(tasks[at][1].contexts)
+                    if tries[at] >= TRIES:
+                        raise UserError(
+                            f"engine: a worker training {who} in round {work.round} ended {tries[at]} times ({said}); "
+                            "take a smaller engine.block or fewer engine.workers",
+                            key="engine.workers",
+                        )
+                    self.notes.append(f"a worker training {who} ended ({said}); its task was run again")
+                    todo.insert(0, at)
+                elif word == "refused":
+                    raise said
+                elif word == "failed":
+                    raise RuntimeError(f"in a worker training {_clients(tasks[at][1].contexts)}:\n{said}")
+                else:
+                    left -= 1
+                    yield from self._trained(tasks[at][1], said)
+                idle.append(worker)
+        self._round.reset()
+
+    def close(self) -> None:
+        """Ends every process of the pool, whatever it is doing."""
+        for worker in self._workers:
+            worker.door.close()
+        self._workers, self._waiting = [], []
+        self._door.close()
+        try:
+            self._nursery.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._nursery.kill()
+            self._nursery.wait()
+        self._data.close()
+        self._round.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_nursery", None) is not None and self._nursery.poll() is None:
+            self.close()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _trained(self, task: Task, said: Sequence[tuple[int, int, float, float]]) -> Iterator[Trained]:
+        for client, steps, loss, seconds in said:
+            ends = {name: self._round.view(ref).copy() for name, ref in task.ends[client].items()}
+            yield Trained(client, ends, steps, loss, seconds)
+
+    def _hire(self) -> Connection:
+        here, there = socket.socketpair()
+        try:
+            socket.send_fds(self._door, [b"w"], [there.fileno()])
+        except OSError as error:
+            raise UserError("engine: the workers' parent process is gone", key="engine.workers") from error
+        there.close()
+        return Connection(here.detach())
+
+    def _gather(self) -> None:
+        """Waits for the workers that were asked for, and sets them up."""
+        for door in self._waiting:
+            worker = self._greet(door)
+            self._workers.append(worker)
+        self._waiting = []
+
+    def _greet(self, door: Connection) -> _Worker:
+        try:
+            pid = int(door.recv())
+            if not self._blob:
+                self._blob = self._pack_setup()
+            worker = _Worker(door, pid)
+            door.send(("setup", self._blob, self._paths()))
+            word, said = door.recv()
+        except (EOFError, OSError) as error:
+            raise UserError("engine: a worker process ended before it was set up", key="engine.workers") from error
+        if word != "ready":
+            raise UserError(f"engine: a worker could not be set up: {said}", key="engine.workers")
+        return worker
+
+    def _replace(self, gone: _Worker) -> _Worker:
+        gone.door.close()
+        fresh = self._greet(self._hire())
+        self._workers[self._workers.index(gone)] = fresh
+        return fresh
+
+    def _send(self, worker: _Worker, message: Any) -> None:
+        with contextlib.suppress(OSError):  # it is gone: the wait that follows sees that
+            worker.door.send(message)
+
+    def _paths(self) -> dict[str, str]:
+        return {arena.name: arena.path for arena in (self._data, self._round)}
+
+    def _pack_setup(self) -> bytes:
+        return _packed(self.setup, self._data, None)
+
+    def _pack(self, task: Task, network: object) -> bytes:
+        return _packed(task, self._round, network)
+
+    def _why(self, pid: int) -> str:
+        """How a worker ended, as its parent saw it."""
+        until = time.monotonic() + 2.0
+        while pid not in self._ended and time.monotonic() < until:
+            if select.select([self._door], [], [], 0.1)[0]:
+                seen = self._door.recv(STATUS.size)
+                if len(seen) < STATUS.size:
+                    return "with all workers"
+                one, status = STATUS.unpack(seen)
+                self._ended[one] = status
+        status = self._ended.get(pid, 0)
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            hint = ", as when memory runs out" if number == signal.SIGKILL else ""
+            return f"killed by {signal.Signals(number).name}{hint}"
+        return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _packed(value: object, arena: Arena, network: object) -> bytes:
+    try:
+        return pack(value, arena, network)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"engine.workers: what the clients work with cannot be sent to another process ({error}); "
+            "define it in a module that can be imported, or take engine.workers = 1",
+            key="engine.workers",
+        ) from error
+
+
+def _clients(ids: Mapping[int, object]) -> str:
+    names = [str(i) for i in ids]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"client{'s' if len(names) > 1 else ''} {', '.join(names[:5])}{more}"
