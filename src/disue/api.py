@@ -22,7 +22,8 @@ from disue.runs.folder import Folder, write_text
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:
-    from disue.runs.federate import Record
+    from disue.engine.crew import Choice
+    from disue.runs.federate import Federate, Record
     from disue.runs.trained import Trained
 
 OnRound = Callable[["Record"], object]
@@ -103,17 +104,28 @@ def _go(
     from disue import data
     from disue.runs.federate import Federate
     from disue.runs.setup import about, prepare
-    from disue.runs.summary import summary
 
     saved = None
     if again and folder is not None and (folder.path / "partition.npz").exists():
         saved = data.Partition.load(folder.path / "partition.npz")
     setup = prepare(spec, data_dir, saved)
-    federate = Federate(setup, folder)
-    if folder is not None:
-        _describe(setup, folder, about(setup), fresh=saved is None)
-        if again:
-            federate.restore()
+    recorded = _recorded(folder) if again and folder is not None else None
+    federate = Federate(setup, folder, recorded)
+    try:
+        if folder is not None:
+            _describe(setup, folder, about(setup), recorded, fresh=saved is None)
+            if again:
+                federate.restore()
+        return _rounds(federate, on_round, report=report)
+    finally:
+        federate.close()
+
+
+def _rounds(federate: Federate, on_round: OnRound | None, *, report: bool) -> dict[str, Any]:
+    """All rounds that are left, then the summary."""
+    from disue.runs.summary import summary
+
+    folder, rounds = federate.folder, federate.setup.spec.rounds
     stopped = None
     with _first_interrupt() as interrupted, _one_thread():
         for record in federate:
@@ -121,9 +133,9 @@ def _go(
                 stopped = "on request"
             if interrupted.is_set():
                 stopped = "by Ctrl-C"
-            if stopped and record.round < spec.rounds:
+            if stopped and record.round < rounds:
                 break
-    complete = federate.round >= spec.rounds
+    complete = federate.round >= rounds
     rows = folder.rounds if folder is not None else federate.rows
     with _one_thread():
         result = summary(federate, rows, complete=complete)
@@ -134,15 +146,28 @@ def _go(
             _report(folder)
     if not complete:
         hint = f"; go on with: disue resume {folder.path}" if folder is not None else ""
-        raise Stopped(f"stopped {stopped} after round {federate.round} of {spec.rounds}{hint}", key="stopped")
+        raise Stopped(f"stopped {stopped} after round {federate.round} of {rounds}{hint}", key="stopped")
     return result
 
 
-def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], *, fresh: bool) -> None:
+def _recorded(folder: Folder) -> Choice | None:
+    """The backend that a run began with."""
+    from disue.engine.recall import from_table
+    from disue.runs.folder import read_json
+
+    path = folder.path / "env.json"
+    found = read_json(path).get("engine") if path.exists() else None
+    return None if found is None else from_table(found)
+
+
+def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], recorded: Choice | None, *, fresh: bool) -> None:
     """The files that stand from the start: partition.npz, env.json, label counts for the report."""
+    from disue.engine.recall import as_table
+
     if fresh:
         setup.partition.save(folder.path / "partition.npz")
-    folder.json("env.json", about)
+    engine = {} if recorded is None else {"engine": as_table(recorded)}
+    folder.json("env.json", {**about, **engine})
     ids = np.sort(setup.ids)
     counts = np.stack([setup.federation.label_counts(int(i)) for i in ids])
     folder.keep({"labels": counts, "label_ids": ids})

@@ -16,6 +16,7 @@ from disue.core.clients import Context, Local
 from disue.engine.cost import RATE, flops, passes
 from disue.engine.crew import Choice, Here
 from disue.engine.interface import Job, Work
+from disue.engine.recall import key_of, remember, remembered
 
 FEW = 5  # clients: fewer are not worth stacking
 SMALL = 10e6  # operations a step: below, stacking wins everywhere it was measured
@@ -50,7 +51,12 @@ def choose(
     seconds = predicted(work, local, sizes, rounds)
     if seconds < WORTH or len(offered) == 1 or work.device != "cpu":
         return first
-    return _measured(here, work, local, contexts, offered, first, min(BUDGET, SHARE * seconds))
+    key = key_of(work, local, sizes)
+    known = remembered(key)
+    if known is not None and any((one.backend, one.block) == (known.backend, known.block) for one in offered):
+        return dataclasses.replace(known, why="measured before")
+    found = _measured(here, work, local, contexts, offered, first, min(BUDGET, SHARE * seconds))
+    return remember(key, found) if found.why == "measured" else found
 
 
 def _offered(here: Here, work: Work, local: Local, clients: int) -> list[Choice]:

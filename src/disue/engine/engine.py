@@ -23,6 +23,7 @@ from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
 from disue.engine.pool import Pool
 from disue.engine.pool.worker import Setup
+from disue.engine.precision import checked_precision
 from disue.engine.registry import NAMES
 from disue.engine.shelf import Shelf
 from disue.engine.traffic import Traffic
@@ -52,6 +53,7 @@ class Engine:
     block    clients at once where they are stacked; 0: chosen     device   "cpu" or "cuda"
     memory   the clients' private memories                         augment  kinds of augmentation of batches
     cache    MiB of clients' data kept as tensors                  double   float64, to compare backends
+    precision  "bf16": forward and backward passes in bfloat16, where the device has it in hardware
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Engine:
         block: int = 0,
         cache: int = 512,
         double: bool = False,
+        precision: str = "float32",
     ) -> None:
         if isinstance(backend, str) and backend not in ("auto", *NAMES):
             raise unknown("engine.backend", backend, ["auto", *NAMES])
@@ -80,6 +83,7 @@ class Engine:
         self.device, self.augment = device, tuple(augment)
         self.memory = MemoryStore() if memory is None else memory
         self.dtype = torch.float64 if double else torch.float32
+        self.precision = checked_precision(precision, device)
         self.workers = workers if device == "cpu" else 1
         self._clients, self._cache, self._block = clients, cache * 2**20, block
         self._shelf = Shelf(clients, self.dtype, device, self._cache)
@@ -172,7 +176,16 @@ class Engine:
         for client in orders.ids.tolist():
             found = self._ask(world, orders, client, traffic)
             asked[client] = found, local.context(found.order, self.memory.get(client))
-        work = Work(world.network, world.streams, orders.stream, orders.round, self.dtype, self.device, self.augment)
+        work = Work(
+            world.network,
+            world.streams,
+            orders.stream,
+            orders.round,
+            self.dtype,
+            self.device,
+            self.augment,
+            self.precision,
+        )
         contexts = {client: context for client, (_, context) in asked.items()}
         for trained in self._run(work, local, contexts, world.rounds, notes):
             found, context = asked.pop(trained.id)

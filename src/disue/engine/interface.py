@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,7 @@ class Work:
 
     stream   the name of the stream of their batches
     dtype    float32; float64 to compare backends
+    precision "float32", or "bf16" for passes in bfloat16 (weights, gradients and steps stay float32)
     augment  kinds of augmentation, in order; () for none
     """
 
@@ -31,6 +33,13 @@ class Work:
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
     augment: tuple[str, ...] = ()
+    precision: str = "float32"
+
+    def cast(self) -> AbstractContextManager[object]:
+        """What a forward pass of training runs in."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.partition(":")[0], torch.bfloat16)
+        return nullcontext()
 
 
 @dataclass(frozen=True, eq=False)

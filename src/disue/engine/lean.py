@@ -121,7 +121,8 @@ class _Seat:
             pass_inputs, pass_labels = _gather(data, rows), labels.index_select(0, rows)
             for cut in cuts:
                 batch = Batch(draws.augment(phase.vector, pass_inputs[cut]), pass_labels[cut])
-                loss = phase.loss(forward, batch, context)
+                with draws.work.cast():
+                    loss = phase.loss(forward, batch, context)
                 slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
                 self._step(phase, found, slopes, context)
                 size = cut.stop - cut.start

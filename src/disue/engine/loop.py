@@ -84,7 +84,8 @@ def _phase(
         for cut in cuts:
             rows = torch.from_numpy(order[cut]).to(work.device)
             batch = Batch(draws.augment(phase.vector, job.inputs[rows]), job.labels[rows])
-            loss = phase.loss(forward, batch, context)
+            with work.cast():
+                loss = phase.loss(forward, batch, context)
             names = [entry.name for entry in layout.entries if entry.name in found.weights]
             slopes = torch.autograd.grad(
                 loss, [weights[name] for name in names], allow_unused=True, materialize_grads=True

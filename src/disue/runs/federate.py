@@ -19,11 +19,13 @@ from disue.core.orders import Orders
 from disue.core.rounds import draw_cohort, finish
 from disue.core.uploads import Uploads
 from disue.engine.availability import answering
+from disue.engine.crew import Choice
 from disue.engine.engine import Engine
 from disue.engine.plain import PlainUploads
+from disue.engine.recall import as_table
 from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
-from disue.runs.folder import Folder, Row, unwritable
+from disue.runs.folder import Folder, Row, read_json, unwritable
 from disue.runs.setup import Setup
 
 LAST = 10  # rounds that are always evaluated
@@ -68,15 +70,20 @@ class Meter:
 class Federate:
     """A run as an iterator of records. All that the next round needs is `state` (and the memory store)."""
 
-    def __init__(self, setup: Setup, folder: Folder | None) -> None:
+    def __init__(self, setup: Setup, folder: Folder | None, choice: Choice | None = None) -> None:
+        """choice: the backend that was recorded when the run began, so that the run goes on with it."""
         self.setup, self.folder = setup, folder
         spec = setup.spec
         self.engine = Engine(
             setup.federation,
-            backend=spec.engine.backend,
+            backend=spec.engine.backend if choice is None else choice,
             device=spec.engine.device,
             augment=spec.data.augment,
+            workers=spec.engine.workers,
+            block=spec.engine.block,
+            precision=spec.engine.precision,
         )
+        self._recorded = choice is not None
         self.state: Any = None
         self.round = -1  # the last complete round
         self.ends: dict[int, Any] = {}
@@ -149,11 +156,23 @@ class Federate:
                 speed_sigma=cohort.speed_sigma,
             )
             door = self.engine.answer(world, orders, ids)
+            self._record()
             meter.seconds_local += time.perf_counter() - at
             meter.doors.append(door)
             return door
 
         return answer
+
+    def _record(self) -> None:
+        """Writes the chosen backend into env.json before anything that it computed is kept."""
+        if self.folder is not None and not self._recorded and self.engine.choice is not None:
+            self._recorded = True
+            known = read_json(self.folder.path / "env.json")
+            self.folder.json("env.json", {**known, "engine": as_table(self.engine.choice)})
+
+    def close(self) -> None:
+        """Ends the engine's workers."""
+        self.engine.close()
 
     # -- what a round leaves -----------------------------------------------------------------------------
 

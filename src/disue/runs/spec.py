@@ -65,8 +65,22 @@ class Evaluate:
 class EngineTable:
     """[engine]: what trains the clients."""
 
-    backend: str = key("lean", "lean is fast, loop is the readable reference", choices=("lean", "loop"))
+    backend: str = key(
+        "auto",
+        "what trains: one client at a time (lean), many at once (stacked), compiled (native), the readable "
+        "reference (loop), or chosen once and recorded in env.json (auto)",
+        choices=("auto", "lean", "stacked", "native", "loop"),
+    )
+    workers: int = key(
+        0, "processes that train, the same bits whatever the number; 0: one per core where the run is long", low=0
+    )
+    block: int = key(0, "clients trained at once where they are stacked; 0: chosen", low=0)
     device: str = key("cpu", "cpu, cuda or cuda:N")
+    precision: str = key(
+        "float32",
+        "bf16: passes in bfloat16 where the device has it, weights and steps in float32; another result",
+        choices=("float32", "bf16", "bf16-emulated"),
+    )
 
 
 @dataclass(frozen=True)

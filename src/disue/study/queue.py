@@ -47,6 +47,12 @@ def work(tables: dict[str, Any], folder: str, data_dir: str | None) -> str:
     return ""
 
 
+def _alone(tables: dict[str, Any]) -> dict[str, Any]:
+    """The run's spec, training in its own process: the study's workers have the cores already."""
+    engine = tables["engine"]
+    return {**tables, "engine": {**engine, "workers": engine["workers"] or 1}}
+
+
 def run_all(
     jobs: Sequence[Job], out: Path, *, workers: int = 2, data_dir: str | None = None, progress: Progress | None = None
 ) -> None:
@@ -61,7 +67,7 @@ def run_all(
         lost: list[Job] = []
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             waiting: dict[Future[str], Job] = {
-                pool.submit(work, job.spec.tables(), str(job.folder(out)), data_dir): job for job in left
+                pool.submit(work, _alone(job.spec.tables()), str(job.folder(out)), data_dir): job for job in left
             }
             while waiting:
                 ready, _ = wait(waiting, return_when=FIRST_COMPLETED)

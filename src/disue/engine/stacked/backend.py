@@ -139,7 +139,8 @@ class _Block:
             labels = self.labels.index_select(0, chosen).view(width, active).T
             size = counts[t, :active]
             mask = (torch.arange(width, device=work.device)[None, :] < size[:, None]).to(work.dtype)
-            each = loss.each(leaves, form.batch(inputs, active), labels)  # (clients, batch)
+            with work.cast():
+                each = loss.each(leaves, form.batch(inputs, active), labels)  # (clients, batch)
             means = (each * mask).sum(1) / size
             slopes = torch.autograd.grad(
                 means.sum(), [leaves[i] for i in at], allow_unused=True, materialize_grads=True
