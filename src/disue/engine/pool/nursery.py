@@ -1,7 +1,7 @@
 """The process that workers are forked from: it has loaded torch and run nothing with it.
 
-Workers so start in milliseconds and share the pages of what is loaded. `python -m disue.engine.pool.nursery
-FD` reads requests from a socket: each brings the socket of a new worker. When the socket closes, because
+Workers so start in milliseconds and share the pages of what is loaded. `main(fd)` reads requests from a
+socket: each brings the socket of a new worker. When the socket closes, because
 the run ended or was killed, every worker is killed and the nursery ends.
 """
 
@@ -51,6 +51,8 @@ def main(fd: int) -> None:
                 os.close(fds[0])
                 children.add(pid)
     finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -68,7 +70,3 @@ def _reap(door: socket.socket, children: set[int]) -> None:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -56,7 +56,7 @@ class Pool:
         self._door, there = socket.socketpair()
         env = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "disue.engine.pool.nursery", str(there.fileno())],
+            [sys.executable, "-c", f"from disue.engine.pool.nursery import main; main({there.fileno()})"],
             pass_fds=[there.fileno()],
             env=env,
             start_new_session=True,  # Ctrl-C does not reach it
