@@ -7,7 +7,9 @@ of this library and keeps its stack trace.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -31,3 +33,11 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
     guess = nearest(word, names)
     hint = f' Did you mean "{guess}"?' if guess else ""
     return UserError(f'{what}: unknown name "{word}". Known: {", ".join(names)}.{hint}', key=what, found=word)
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The sentence for a file that could not be written."""
+    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+    return UserError(
+        f"{path}: cannot be written: {why}; what was there before is untouched", key="out", found=error.errno
+    )

@@ -25,7 +25,7 @@ from disue.engine.plain import PlainUploads
 from disue.engine.recall import as_table
 from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
-from disue.runs.folder import Folder, Row, read_json, unwritable
+from disue.runs.folder import Folder, Row, read_json
 from disue.runs.setup import Setup
 
 LAST = 10  # rounds that are always evaluated
@@ -282,10 +282,7 @@ class Federate:
         if self.folder is None:
             return
         path = self.folder.path / "checkpoint"
-        try:
-            self.engine.memory.save(path / "memory", self.round)
-        except OSError as error:
-            raise unwritable(path / "memory", error) from error
+        self.engine.memory.save(path / "memory", self.round)
         checkpoint.save_state(path, self.round, self.state, self._meta())
         self.engine.memory.drop(path / "memory", keep=checkpoint.rounds(path))
 

@@ -11,7 +11,6 @@ report.html    all of it, to look at
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import os
@@ -23,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from disue.core.checks import Array
-from disue.core.errors import UserError
+from disue.core.errors import UserError, unwritable
 from disue.core.npz import Unreadable, read_npz
 
 FORMAT = 1
@@ -58,14 +57,6 @@ def write(path: Path, put: Callable[[IO[bytes]], object]) -> None:
         if name and os.path.exists(name):
             os.unlink(name)
         raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> UserError:
-    """The sentence for a file that could not be written."""
-    why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
-    return UserError(
-        f"{path}: cannot be written: {why}; what was there before is untouched", key="out", found=error.errno
-    )
 
 
 def write_text(path: Path, text: str) -> None:
