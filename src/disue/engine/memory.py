@@ -138,13 +138,12 @@ class MemoryStore:
 
     def _move(self) -> None:
         """From RAM to the disk, once."""
-        if self._rows is None:
-            if self._given is None:
-                folder = Path(tempfile.mkdtemp(prefix="disue-memory-"))
-                self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            else:
-                folder = self._given
+        if self._rows is None and self._given is None:
+            folder = Path(tempfile.mkdtemp(prefix="disue-memory-"))
             self._settle(folder)
+            self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        elif self._rows is None and self._given is not None:
+            self._settle(self._given)
         self._flush()
         self._held, self.note = None, self._said()
 
