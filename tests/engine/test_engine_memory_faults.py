@@ -130,7 +130,7 @@ def test_how_large_it_can_become_is_said_and_refused(tmp_path):
     assert "beyond 10.0 MiB they lie on the disk" in foreseen(62_006, 100, 2, budget=10 * 2**20, folder=tmp_path / "a")
     left = shutil.disk_usage(tmp_path).free
     too_many = left // (4 * 62_006) + 1000
-    with pytest.raises(UserError, match="can take .* GiB") as caught:
+    with pytest.raises(UserError, match=r"can take .* GiB") as caught:
         foreseen(62_006, too_many, 1, folder=tmp_path / "a" / "b")
     assert str(tmp_path / "a" / "b") in str(caught.value)
 

@@ -24,11 +24,16 @@ from disue.methods.disue import (
 )
 from disue.methods.fedavg import fedavg
 from disue.methods.plugin import with_expert
+from disue.methods.scaffold import scaffold
 
 DISUE = "Z. Leng et al., Distilling A Universal Expert from Clustered Federated Learning, IJCAI 2025, arXiv 2506.20285"
 FEDAVG = (
     "B. McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, "
     "AISTATS 2017, arXiv 1602.05629"
+)
+SCAFFOLD = (
+    "S. P. Karimireddy et al., SCAFFOLD: Stochastic Controlled Averaging for Federated Learning, "
+    "ICML 2020, arXiv 1910.06378"
 )
 
 
@@ -45,6 +50,7 @@ class Listed:
 
 TABLE: dict[str, Listed] = {
     "fedavg": Listed(fedavg, "one model, the weighted mean of the cohort", FEDAVG),
+    "scaffold": Listed(scaffold, "fedavg with control variates against client drift", SCAFFOLD, local="controlled"),
     "local": Listed(local_only, "every client trains by itself", ""),
     "clustered": Listed(clustered, "one model per group of similar updates", ""),
     "disue": Listed(disue, "clustered, with a universal expert from class moments", DISUE),
@@ -83,5 +89,6 @@ __all__ = [
     "disue_generator",
     "fedavg",
     "local_only",
+    "scaffold",
     "with_expert",
 ]

@@ -80,6 +80,7 @@ class Composed(Generic[G, A, E]):
             parts=self.grouping.parts,
             weights=self.aggregate.weights,
             choice=self.start.choice,
+            extras=getattr(self.aggregate, "extras", ()),
         )
 
     def init(self, world: World, start: Vector) -> Told[State[G, A, E]]:
@@ -119,6 +120,7 @@ class Composed(Generic[G, A, E]):
 
     def ask(self, world: World, state: State[G, A, E], cohort: IntVector) -> Orders:
         chosen = self.start.choose(world, state.view(), cohort)
+        down = getattr(self.aggregate, "down", None)  # what an aggregate sends beside the models (SCAFFOLD's c)
         trained = chosen.starts[np.unique(chosen.which if chosen.into is None else chosen.into)]
         return Orders(
             round=state.round,
@@ -128,6 +130,7 @@ class Composed(Generic[G, A, E]):
             into=chosen.into,
             own=chosen.own,
             origin=origin_of(trained),
+            extras={} if down is None else down(state.aggregate),
             local=self.local.at(state.round),
             report=self.report,
         )

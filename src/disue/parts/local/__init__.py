@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from disue.core.clients import Local
 from disue.parts.local.adjusted import LogitAdjusted
+from disue.parts.local.controlled import Controlled
 from disue.parts.local.erm import Erm
 
-KINDS: Mapping[str, Callable[..., Local]] = {"erm": Erm, "logit-adjusted": LogitAdjusted}
+KINDS: Mapping[str, Callable[..., Local]] = {"erm": Erm, "logit-adjusted": LogitAdjusted, "controlled": Controlled}
 
-__all__ = ["KINDS", "Erm", "LogitAdjusted"]
+__all__ = ["KINDS", "Controlled", "Erm", "LogitAdjusted"]
