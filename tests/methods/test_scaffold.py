@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import disue
+from disue.core.clients import Order
 from disue.core.errors import UserError
+from disue.core.layout import Entry, Layout
 from disue.parts.local import Controlled
 from disue.runs.federate import Federate
 from disue.runs.setup import prepare
@@ -87,3 +90,32 @@ def test_resumed_is_uninterrupted(tmp_path):
 def test_momentum_is_refused():
     with pytest.raises(UserError, match="momentum must be 0"):
         Controlled(momentum=0.9)
+
+
+def test_two_clients_by_hand():
+    """Clients 4001 and 17, lr 0.5, one step, from x = 0 with gradients x − 1 and x + 3; both asked in both rounds.
+
+    Round 1: ends 0.5 and −1.5; c_i⁺ = −1 and 3; x = −0.5; c = 1.
+    Round 2: gradients −1.5 and 2.5, corrected (+c − c_i) 0.5 and 0.5: both end at −0.75, c_i⁺ = −1.5 and 2.5.
+    """
+    part, layout = Controlled(lr=0.5), Layout((Entry("w", (1,)),), "w", "w")
+    x, c = np.zeros(1, np.float32), np.zeros(1, np.float32)
+    memory = {4001: {}, 17: {}}
+    for ends, own in (
+        ({4001: 0.5, 17: -1.5}, {4001: -1.0, 17: 3.0}),
+        ({4001: -0.75, 17: -0.75}, {4001: -1.5, 17: 2.5}),
+    ):
+        changes, last = [], []
+        for client, slope in ((4001, x - 1), (17, x + 3)):
+            labels = np.ones(1, np.int64)
+            order = Order(client, 0, x, x[None], 0, np.ones(1), {"control": c}, 1, labels, layout)
+            context = part.context(order, memory[client])
+            tensors = {name: torch.from_numpy(np.array(value)) for name, value in context.fixed.items()}
+            step = part.phases[0].correct(torch.from_numpy(slope), torch.from_numpy(x), tensors).numpy()
+            done = part.finish({"model": x - np.float32(0.5) * step}, 1, context, order)
+            memory[client] = done.memory
+            assert done.end.tolist() == [ends[client]] and done.memory["control"].tolist() == [own[client]]
+            changes.append(done.extras["control_change"])
+            last.append(done.end)
+        x, c = np.mean(last, 0, dtype=np.float32), c + np.float32(2 / 2) * np.mean(changes, 0, dtype=np.float32)
+    assert x.tolist() == [-0.75] and c.tolist() == [0.5]
