@@ -12,10 +12,11 @@ from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
 from disue.core.orders import Orders, Sight
+from disue.core.sketches import Sketched
 from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
 from disue.core.world import World
 from disue.engine.answers import Answer
-from disue.engine.linear import blocks, gram
+from disue.engine.linear import EXACT, blocks, gram, sketch
 from disue.engine.measure import measure
 from disue.engine.shelf import Shelf
 from disue.engine.traffic import Traffic
@@ -172,7 +173,10 @@ class PlainUploads:
         columns = np.flatnonzero(layout.mask(of))
         given = np.zeros((0, layout.d), np.float32) if anchors is None else matrix("anchors", anchors, None, layout.d)
         rows = [(answer.end, answer.start) for answer in self._answers]
-        return Gram(self._ids, *gram(rows, given, columns))
+        if len(rows) <= EXACT:
+            return Gram(self._ids, *gram(rows, given, columns))
+        streams, round = self._world.streams, self._orders.round
+        return Sketched(self._ids, *sketch(rows, given, columns, lambda block: streams("sketch", round, block)))
 
     def _members(self, groups: Groups) -> Iterator[tuple[Answer, int]]:
         """(answer, row of its group) of those who answered, in the order of ids."""

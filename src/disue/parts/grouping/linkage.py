@@ -16,11 +16,12 @@ from disue.core.groups import UNKNOWN, Groups
 from disue.core.layout import Part
 from disue.core.method import Assigned, Info
 from disue.core.orders import Orders, Sight
-from disue.core.uploads import Gram, Uploads
+from disue.core.uploads import Uploads
 from disue.core.world import World
-from disue.parts.grouping.merging import LINKAGES, Merges, merge, raise_to_floor
-from disue.parts.grouping.number import ROUNDS, choose, scores, silhouette
+from disue.parts.grouping.merging import LINKAGES, Merges
+from disue.parts.grouping.number import ROUNDS, choose, scores_from, silhouette_from
 from disue.parts.grouping.placing import Directions, place
+from disue.parts.grouping.points import Points, points_of
 
 SURVEYED = 1000  # a federation up to this size is surveyed as a whole
 
@@ -58,6 +59,8 @@ class Linkage:
     when         "survey": once, from one epoch of all clients (above 1,000: from the first cohort, the others
                  when first seen); "cohort": anew every round, matched to the standing groups
     regroup      > 0: the survey is repeated every so many rounds
+    exact        the whole tree also above 5,000 clients at once, where else some 500 centres are merged (at 10,000:
+                 about 1 GiB); up to 1,000 the tree is exact in any case
     """
 
     k: int | None = None
@@ -69,6 +72,7 @@ class Linkage:
     floor: int = 1
     when: str = "survey"
     regroup: int = 0
+    exact: bool = False
 
     def __post_init__(self) -> None:
         _need(self.k is None or self.k >= 1, "k", "≥ 1", self.k)
@@ -81,6 +85,7 @@ class Linkage:
         _need(self.floor >= 1, "floor", "≥ 1", self.floor)
         _need(self.when in ("survey", "cohort"), "when", '"survey" or "cohort"', self.when)
         _need(self.regroup >= 0, "regroup", "≥ 0", self.regroup)
+        _need(isinstance(self.exact, bool), "exact", "true or false", self.exact)
         _need(
             self.when == "survey" or not self.regroup,
             "regroup",
@@ -118,7 +123,7 @@ class Linkage:
         large = world.census.ids.size > SURVEYED  # no survey: a cohort stands for it
         due = large and self.regroup > 0 and orders.round % self.regroup == 0 and orders.round > 0
         if self.when == "cohort" or survey or due or not memory.formed:
-            found, memory, info = self._found(memory, uploads)
+            found, memory, info = self._found(world, memory, uploads)
             if self.when == "cohort" or memory.formed:
                 groups = groups.match(found).inhabited()
             else:  # the first: numbered by their smallest ids; who was not seen is not placed
@@ -132,37 +137,32 @@ class Linkage:
 
     # -- groups made anew ----------------------------------------------------------------------------
 
-    def _found(self, memory: Seen, uploads: Uploads) -> tuple[list[IntVector], Seen, Info]:
+    def _found(self, world: World, memory: Seen, uploads: Uploads) -> tuple[list[IntVector], Seen, Info]:
         """The groups of those who answered, by their ids, the smallest ids first."""
         gram = uploads.cosine(self.parts[0])
-        gram = gram.among(np.sort(gram.ids))
-        distances = np.triu(np.maximum(1.0 - gram.values, 0.0), 1)
-        distances = distances + distances.T
-        merges = merge(distances, self.linkage)
-        k, memory, notes = self._cut(merges, distances, memory)
-        labels = raise_to_floor(merges.labels(k), distances, self.floor)
+        points = points_of(gram.among(np.sort(gram.ids)), world.streams, self.exact)
+        ids = points.ids
+        merges = points.merges(self.linkage, self.k or self.k_max)
+        k, memory, notes = self._cut(merges, points, memory)
+        labels = points.raised(merges.labels(k), self.floor)
         if labels.max(initial=0) + 1 < k:
             notes += (f"linkage: {k} groups, {labels.max() + 1} with at least {self.floor} members each",)
-        apart = distances + np.eye(gram.ids.size)
-        zero = gram.ids[(apart == 1.0).all(axis=1)] if gram.ids.size > 1 else gram.ids[:0]
+        zero = points.strangers()
         if zero.size:
             notes += (f"linkage: no update in {self.part} from clients {zero.tolist()}: similar to nobody",)
-        info = Info(
-            said(gram, distances, labels),
-            notes,
-            {"similarity": gram.values.astype(np.float32), "similarity_ids": gram.ids},
-        )
-        return [gram.ids[labels == g] for g in range(int(labels.max()) + 1)], memory, info
+        at, shown = points.shown()
+        info = Info(said(points, labels), notes, {"similarity": shown, "similarity_ids": ids[at]})
+        return [ids[labels == g] for g in range(int(labels.max()) + 1)], memory, info
 
-    def _cut(self, merges: Merges, distances: Float64, memory: Seen) -> tuple[int, Seen, tuple[str, ...]]:
+    def _cut(self, merges: Merges, points: Points, memory: Seen) -> tuple[int, Seen, tuple[str, ...]]:
         """(number of groups, memory, notes)."""
-        m = distances.shape[0]
+        m = points.ids.size
         if self.k is not None:
             note = f"linkage: {self.k} groups asked for, {m} made: {m} clients answered"
             return min(self.k, m), memory, (note,) if self.k > m else ()
         if self.distance is not None:
             return merges.below(self.distance), memory, ()
-        now = scores(self.choose, merges, distances, self.k_max)[None, :]
+        now = scores_from(self.choose, merges, points.sums, self.k_max)[None, :]
         if self.when == "survey":  # all clients were asked: nothing to average over
             return choose(self.choose, now, m), memory, ()
         rounds = np.concatenate([memory.scores.reshape(-1, self.k_max - 1), now])[-ROUNDS:]
@@ -189,17 +189,15 @@ class Linkage:
         return memory.directions.renewed(mask, groups, orders, uploads)
 
 
-def said(gram: Gram, distances: Float64, labels: IntVector) -> dict[str, float]:
+def said(points: Points, labels: IntVector) -> dict[str, float]:
     """For the round's record: number of groups, silhouette, and cosines within and between groups."""
     out = {"groups_found": float(labels.max(initial=0) + 1)}
-    same = labels[:, None] == labels[None, :]
-    upper = np.triu(np.ones_like(same), 1)
-    within, between = gram.values[same & upper], gram.values[~same & upper]
-    if between.size:
-        out["silhouette"] = silhouette(distances, labels)
-        out["cosine_between"] = float(between.mean())
-    if within.size:
-        out["cosine_within"] = float(within.mean())
-    if within.size and between.size:
-        out["cosine_gap"] = out["cosine_within"] - out["cosine_between"]
+    within, between = points.cosines(labels)
+    if between is not None:
+        out["silhouette"] = silhouette_from(points.sums, labels)
+        out["cosine_between"] = between
+    if within is not None:
+        out["cosine_within"] = within
+    if within is not None and between is not None:
+        out["cosine_gap"] = within - between
     return out

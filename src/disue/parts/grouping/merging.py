@@ -8,11 +8,12 @@ smallest (first member of the one, first member of the other).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from disue.core.checks import Float64, IntMatrix, IntVector
+from disue.core.checks import Array, Float64, IntMatrix, IntVector
 
 LINKAGES = ("average", "complete", "single")
 TIE = 1e-12
@@ -31,23 +32,26 @@ class Merges:
 
     def labels(self, k: int) -> IntVector:
         """(m,) the clusters when k are left, numbered by their first member."""
-        first = np.arange(self.heights.size + 1)
-        for keep, drop in self.pairs[: max(self.heights.size + 1 - k, 0)]:
-            first[first == drop] = keep
-        return np.unique(first, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        first = list(range(self.heights.size + 1))
+        for keep, drop in self.pairs[: max(self.heights.size + 1 - k, 0)].tolist():
+            first[drop] = keep
+        for row, before in enumerate(first):  # what a row was merged into lies before it, and is resolved
+            first[row] = first[before]
+        return np.unique(np.array(first), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
     def below(self, distance: float) -> int:
         """How many clusters are left when everything up to `distance` has merged."""
         return int(self.heights.size + 1 - (self.heights <= distance).sum())
 
 
-def merge(distances: Float64, linkage: str = "average") -> Merges:
-    """All merges of the points with these (m, m) distances."""
+def merge(distances: Float64, linkage: str = "average", weights: Array | None = None) -> Merges:
+    """All merges of the points with these (m, m) distances; `weights` (m,): how many each stands for."""
     m = distances.shape[0]
     d = np.triu(distances, 1)
     d = d + d.T
     np.fill_diagonal(d, np.inf)
-    sizes, nearest = np.ones(m), d.min(axis=1, initial=np.inf)
+    sizes = np.ones(m) if weights is None else np.array(weights, np.float64)
+    nearest = d.min(axis=1, initial=np.inf)
     pairs, heights = np.zeros((max(m - 1, 0), 2), np.int64), np.zeros(max(m - 1, 0))
     for step in range(m - 1):
         least = nearest.min()
@@ -73,7 +77,12 @@ def merge(distances: Float64, linkage: str = "average") -> Merges:
 
 
 def raise_to_floor(labels: IntVector, distances: Float64, floor: int) -> IntVector:
-    """Merges clusters below `floor` members, smallest first, into the nearest by average distance.
+    """Merges clusters below `floor` members, smallest first, into the nearest by average distance."""
+    return raised(labels, lambda part, other: float(distances[np.ix_(part, other)].mean()), floor)
+
+
+def raised(labels: IntVector, apart: Callable[[IntVector, IntVector], float], floor: int) -> IntVector:
+    """The same, with `apart` the average distance between the members of two clusters.
 
     Ties go to the cluster with the smallest first member; the result is numbered by first members.
     """
@@ -82,7 +91,7 @@ def raise_to_floor(labels: IntVector, distances: Float64, floor: int) -> IntVect
     while len(parts) > 1 and min(map(len, parts)) < floor:
         small = min(range(len(parts)), key=lambda g: (len(parts[g]), int(parts[g][0])))
         part = parts.pop(small)
-        far = np.array([distances[np.ix_(part, other)].mean() for other in parts])
+        far = np.array([apart(part, other) for other in parts])
         near = int(np.argmax(far <= far.min() + TIE * max(1.0, far.min())))
         parts[near] = np.sort(np.concatenate([parts[near], part]))
         parts.sort(key=lambda part: int(part[0]))
