@@ -19,7 +19,17 @@ from disue.runs.folder import FORMAT, Row
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
 SCORES = ("served_", "expert_", "average_", "group_", "own_", "majority_", "teachers_", "newcomer_")
 GROUPS = ("groups", "ari", "ami", "unplaced")
-FIXED = {*SECONDS, "bytes_up", "bytes_down", "client_seconds", "cohort", "answered", "round", "clients_dropped"}
+FIXED = {
+    *SECONDS,
+    "seconds_moments",
+    "bytes_up",
+    "bytes_down",
+    "client_seconds",
+    "cohort",
+    "answered",
+    "round",
+    "clients_dropped",
+}
 
 
 def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ freedom, and a class never seen keeps its column of the averaged head.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -192,12 +193,13 @@ class MomentsDistil:
     # -- the store ---------------------------------------------------------------------------------
 
     def _measured(self, layout: Layout, memory: MomentStore, making: Making) -> tuple[MomentStore, Info]:
-        """The store after this round's answer: moved along with the body, then refreshed."""
+        """The store after this round's answer (`seconds_moments`): moved along with the body, then refreshed."""
         known = bool(memory.seen.any())
-        kept, answer, note = memory, None, ""
+        kept, answer, note, began = memory, None, "", time.perf_counter()
         if making.round % self.every == 0:
             answer, note = self._answer(layout, memory, making)
         steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
+        steps["seconds_moments"] = time.perf_counter() - began
         steps["moments.samples"] = 0.0 if answer is None else float(answer.counts.sum())
         steps["moments.drift"] = steps["moments.transport_skipped"] = 0.0
         if self.transport and known:
