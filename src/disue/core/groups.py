@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from disue.core.checks import IntMatrix, IntVector, Mask
+from disue.core.checks import IntMatrix, IntVector, Mask, frozen
 from disue.core.checks import ids as check_ids
 from disue.core.errors import UserError
 
@@ -55,12 +55,15 @@ class Groups:
     @staticmethod
     def one(ids: IntVector) -> Groups:
         """All in group 0."""
-        return Groups.make({int(i): 0 for i in ids}, numbers=[0])
+        known = np.sort(check_ids("groups", ids))
+        return Groups(known, np.zeros(known.size, np.int64), _ints([0]), _ints([-1]), 1)
 
     @staticmethod
     def alone(ids: IntVector) -> Groups:
         """Every client its own group, numbered in the order of ids."""
-        return Groups.make({int(i): g for g, i in enumerate(sorted(ids.tolist()))})
+        known = np.sort(check_ids("groups", ids))
+        numbers = np.arange(known.size, dtype=np.int64)
+        return Groups(known, numbers.copy(), numbers, np.full(known.size, -1, np.int64), known.size)
 
     @staticmethod
     def empty(k: int) -> Groups:
@@ -83,7 +86,11 @@ class Groups:
 
     def sizes(self) -> IntVector:
         """(g,) members of each group, in the order of `numbers`."""
-        return _ints(int((self.of == g).sum()) for g in self.numbers)
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> IntVector:  # asked for in every round, while groups seldom change
+        return frozen(np.bincount(self.rows(self.of), minlength=self.numbers.size).astype(np.int64))
 
     def rows(self, numbers: IntVector) -> IntVector:
         """The rows of `numbers` in arrays that follow `self.numbers`, -1 where there is no such group."""
@@ -122,9 +129,20 @@ class Groups:
         strange = sorted(set(mapping.values()) - set(self.numbers.tolist()))
         if strange:
             raise UserError(f"groups: there is no group {strange[0]}; groups are {self.numbers.tolist()}", key="groups")
-        merged = {**self.as_dict(), **{int(i): int(g) for i, g in mapping.items()}}
-        ids = _ints(sorted(merged))
-        return replace(self, ids=ids, of=_ints(merged[int(i)] for i in ids))
+        ids, of = self._moved(_ints(mapping), _ints(mapping.values()))
+        return replace(self, ids=ids, of=of)
+
+    def _moved(self, ids: IntVector, of: IntVector) -> tuple[IntVector, IntVector]:
+        """(ids, of) after the clients `ids`, each named once, go to `of`: columns, no object for a client."""
+        at = np.minimum(np.searchsorted(self.ids, ids), max(self.ids.size - 1, 0))
+        known = self.ids[at] == ids if self.ids.size else np.zeros(ids.size, bool)
+        out = self.of.copy()
+        out[at[known]] = of[known]
+        if known.all():
+            return self.ids, out
+        every = np.concatenate([self.ids, ids[~known]])
+        order = np.argsort(every, kind="stable")
+        return every[order], np.concatenate([out, of[~known]])[order]
 
     def split(self, number: int, parts: Sequence[IntVector]) -> Groups:
         """Replaces a group by one child per part; refused unless the parts are exactly its members."""
@@ -138,14 +156,11 @@ class Groups:
                 key="groups",
             )
         fresh = range(self.born, self.born + len(parts))
-        mapping = self.as_dict()
-        for child, part in zip(fresh, parts, strict=True):
-            mapping.update({int(i): child for i in part})
+        ids, of = self._moved(given, np.repeat(_ints(fresh), _ints(len(part) for part in parts)))
         keep = self.numbers != number
-        ids = _ints(sorted(mapping))
         return Groups(
             ids,
-            _ints(mapping[int(i)] for i in ids),
+            of,
             np.concatenate([self.numbers[keep], _ints(fresh)]),
             np.concatenate([self.parents[keep], np.full(len(parts), number, np.int64)]),
             self.born + len(parts),
@@ -181,6 +196,8 @@ class Groups:
             overlap[row] = np.bincount(standing[standing >= 0], minlength=self.numbers.size)
         taken: dict[int, int] = {}
         if overlap.size:
+            from scipy.optimize import linear_sum_assignment  # takes a second to load, and few runs need it
+
             # A bonus, below 1 in total, that falls with row and with column: of equal overlaps the smallest
             # first id takes the smallest number. (A plain slope would leave two rows and two columns tied.)
             bonus = np.outer(np.arange(overlap.shape[0], 0, -1), np.arange(overlap.shape[1], 0, -1))
@@ -188,7 +205,7 @@ class Groups:
             for new, old in zip(*linear_sum_assignment(overlap + bonus, maximize=True), strict=True):
                 if overlap[new, old] > 0:
                     taken[int(new)] = int(self.numbers[old])
-        mapping, born, extra = self.as_dict(), int(self.born), []
+        born, extra = int(self.born), []
         for row, part in enumerate(parts):
             if row not in taken:
                 known = self.at(part)[self.at(part) != UNKNOWN]
@@ -196,11 +213,13 @@ class Groups:
                 taken[row] = int(born)
                 extra.append((born, parent))
                 born += 1
-            mapping.update({int(i): taken[row] for i in part})
-        ids = _ints(sorted(mapping))
+        lengths = _ints(part.size for part in parts)
+        ids, of = self._moved(
+            np.concatenate([_ints(), *parts]), np.repeat(_ints(taken[row] for row in range(len(parts))), lengths)
+        )
         return Groups(
             ids,
-            _ints(mapping[int(i)] for i in ids),
+            of,
             np.concatenate([self.numbers, _ints(n for n, _ in extra)]),
             np.concatenate([self.parents, _ints(p for _, p in extra)]),
             born,

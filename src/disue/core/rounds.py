@@ -20,7 +20,7 @@ Answer = Callable[[Orders], Uploads]  # an engine bound to its clients, or a net
 
 def draw_cohort(world: World, round: int, size: int) -> IntVector:
     """`size` ids without repetition from the stream `cohort`, ascending."""
-    ids = np.sort(world.census.ids)
+    ids = world.census.ordered
     return np.sort(world.streams("cohort", round).choice(ids, size=min(size, ids.size), replace=False))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from disue.core.checks import Array, IntVector, Matrix, Vector
+from disue.core.checks import Array, IntVector, Matrix, Vector, frozen
 from disue.core.errors import UserError
 from disue.core.layout import Layout
 from disue.core.streams import Streams
@@ -24,6 +25,11 @@ class Census:
     ids: IntVector
     sizes: IntVector
     classes: int
+
+    @cached_property
+    def ordered(self) -> IntVector:
+        """The ids, ascending, read-only: sorted once, not in every round."""
+        return frozen(np.sort(self.ids))
 
 
 class Network(Protocol):
