@@ -169,8 +169,7 @@ def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], recorded: Ch
     engine = {} if recorded is None else {"engine": as_table(recorded)}
     folder.json("env.json", {**about, **engine})
     ids = np.sort(setup.ids)
-    counts = np.stack([setup.federation.label_counts(int(i)) for i in ids])
-    folder.keep({"labels": counts, "label_ids": ids})
+    folder.keep({"labels": setup.federation.label_table(ids), "label_ids": ids})
     for note in setup.notes if fresh else ():
         folder.event(0, note)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from disue.core.priors import log_shares
+from disue.evaluation import local
 from disue.evaluation.accuracy import tally
 from disue.evaluation.local import (
     majority,
@@ -71,11 +72,14 @@ def test_log_shares_by_hand():
 def test_own_samples_with_the_prior():
     logits = np.array([[0.0, 1.0], [0.0, 1.0]], np.float32)
     y = np.array([0, 1])
-    assert on_own(logits, y) == 50.0
-    assert on_own(logits, y, np.array([1.0, 0.0])) == 50.0  # log(1.01 / 0.01) = 4.6 turns both to class 0
-    assert on_own(logits, np.array([0, 0]), np.array([1.0, 0.0])) == 100.0
-    assert on_own(logits, np.array([0, 0]), np.array([1.0, 0.0]), 0.1) == 0.0  # 10 logits against 4.6
-    assert np.isnan(on_own(logits[:0], y[:0]))
+    two, one, zeros = np.array([2]), np.array([[1.0, 0.0]]), np.array([0, 0])
+    assert on_own(logits, y, two) == [50.0]
+    assert on_own(logits, y, two, one) == [50.0]  # log(1.01 / 0.01) = 4.6 turns both to class 0
+    assert on_own(logits, zeros, two, one) == [100.0]
+    assert on_own(logits, zeros, two, one, 0.1) == [0.0]  # 10 logits against 4.6
+    assert on_own(logits, y, np.array([1, 0, 1]))[[0, 2]].tolist() == [0.0, 100.0]  # client after client
+    assert np.isnan(on_own(logits, y, np.array([1, 0, 1]))[1])
+    assert np.isnan(on_own(logits[:0], y[:0], np.array([0]))).all()
 
 
 def test_majority_takes_the_training_class_and_the_test_share():
@@ -89,3 +93,22 @@ def test_spread_leaves_out_who_has_none():
     found = spread("a", np.array([10.0, np.nan, 20.0, 40.0]))
     assert found == pytest.approx({"a": 70 / 3, "a_p10": 12.0, "a_p50": 20.0, "a_worst": 10.0})
     assert spread("a", np.array([np.nan])) == {}
+
+
+def test_the_prior_in_blocks_is_the_prior_client_by_client(monkeypatch):
+    """Ties and empty classes included, whatever the number of clients looked at together."""
+    rng = np.random.default_rng(3)
+    logits = rng.integers(-2, 3, (60, 4)).astype(np.float32)
+    y = rng.integers(0, 3, 60)  # class 3 is not in the pool
+    counts = rng.integers(0, 3, (17, 4)) * rng.integers(0, 2, (17, 4))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    expected = []
+    for p in shares:
+        kept = p[:3].sum()
+        answer = (logits / np.float32(0.5) + log_shares(p).astype(np.float32)).argmax(1)
+        parts = [p[c] / kept * (answer[y == c] == c).mean() for c in range(3)] if kept else [np.nan]
+        expected.append(100 * sum(parts))
+    scored = tally(logits, y, 4)
+    for block in (1, 70, 2**18):
+        monkeypatch.setattr(local, "BLOCK", block)
+        assert with_prior(scored, shares, shares, 0.5) == pytest.approx(np.array(expected), nan_ok=True)

@@ -79,6 +79,7 @@ def test_one_round_loads_no_torch_compiler() -> None:
     done = python(
         "import sys, disue\n"
         "disue.run({'rounds': 1, 'partition': {'clients': 5}, 'cohort': {'share': 0.4}, 'local': {'epochs': 1}})\n"
-        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules, 'matplotlib' in sys.modules)"
+        "print('torch' in sys.modules, *(name for name in "
+        "('torch._dynamo', 'matplotlib', 'scipy.optimize', 'sklearn') if name in sys.modules))"
     )
-    assert done.stdout.split() == ["True", "False", "False"], done.stderr
+    assert done.stdout.split() == ["True"], done.stderr

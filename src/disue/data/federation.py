@@ -7,13 +7,16 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from disue.core.checks import Array, IntVector, Mask, frozen
+from disue.core.checks import Array, IntMatrix, IntVector, Mask, frozen
 from disue.core.errors import UserError, unknown
 from disue.core.streams import Streams
 from disue.data.dataset import Dataset
 from disue.data.partition import Partition, Transform
+from disue.data.ragged import Ragged
+from disue.data.statistics import count_table
 
 LocalTest: TypeAlias = Literal["proportional", "split", "both", "natural", "global"]
+Own: TypeAlias = Literal["held", "validation", "natural"]
 Pair: TypeAlias = tuple[Array, IntVector]
 VALIDATION_SHARE = 0.1
 SPLIT_SHARE = 0.25
@@ -34,46 +37,48 @@ class Federation:
     streams: Streams
     validation: bool = False
     local_test: LocalTest = "proportional"
-    _train: dict[int, IntVector] = field(init=False, repr=False)
-    _held: dict[int, IntVector] = field(init=False, repr=False)
-    _validation: dict[int, IntVector] = field(init=False, repr=False)
-    _natural: dict[int, IntVector] = field(init=False, repr=False)
+    _train: Ragged = field(init=False, repr=False)
+    _held: Ragged | None = field(init=False, repr=False, default=None)
+    _validation: Ragged | None = field(init=False, repr=False, default=None)
+    _natural: Ragged | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         if self.local_test not in get_args(LocalTest):
             raise unknown("evaluate.local_test", str(self.local_test), get_args(LocalTest))
         self.partition.fits(self.dataset.y_train)
         self._check_transforms()
-        train, held, kept = {}, {}, {}
-        for client in self.ids.tolist():
-            rows = self.partition.rows(client)
-            if not rows.size:
-                raise UserError(f"client {client} has no samples", key="partition", found=client)
-            if self.local_test in ("split", "both"):
-                if rows.size < 2:
-                    raise UserError(
-                        f'client {client} has one sample: local_test = "{self.local_test}" needs two',
-                        key="evaluate.local_test",
-                        found=client,
-                    )
-                rows, held[client] = _divide(rows, self.dataset.y_train, SPLIT_SHARE, self.streams("split", client), 1)
-            if self.validation:
-                rows, kept[client] = _divide(
-                    rows, self.dataset.y_train, VALIDATION_SHARE, self.streams("validation", client), 0
-                )
-            train[client] = rows
-        if self.validation and not any(part.size for part in kept.values()):
-            raise UserError(
-                f"evaluate.on: a tenth of a client's samples is kept for validation, and none of the {len(train)} "
-                "clients has enough for one; take fewer clients",
-                key="evaluate.on",
-                found="validation",
-            )
         set_ = object.__setattr__
-        set_(self, "_train", train)
-        set_(self, "_held", held)
-        set_(self, "_validation", kept)
-        set_(self, "_natural", self._own_tests() if self.local_test == "natural" else {})
+        set_(self, "_train", self.partition.owned)
+        if self.local_test in ("split", "both"):
+            small = self.ids[self.sizes < 2]
+            if small.size:
+                raise UserError(
+                    f'client {small[0]} has one sample: local_test = "{self.local_test}" needs two',
+                    key="evaluate.local_test",
+                    found=int(small[0]),
+                )
+            self._aside("_held", "split", SPLIT_SHARE, 1)
+        if self.validation:
+            self._aside("_validation", "validation", VALIDATION_SHARE, 0)
+            if self._validation is not None and not self._validation.rows.size:
+                raise UserError(
+                    f"evaluate.on: a tenth of a client's samples is kept for validation, and none of the "
+                    f"{self.ids.size} clients has enough for one; take fewer clients",
+                    key="evaluate.on",
+                    found="validation",
+                )
+        if self.local_test == "natural":
+            set_(self, "_natural", self._own_tests())
+
+    def _aside(self, name: str, stream: str, share: float, least: int) -> None:
+        """Takes a share of every client's training rows aside, drawn from the client's own stream."""
+        train, aside = [], []
+        for at, client in enumerate(self.ids.tolist()):
+            kept, out = _divide(self._train.at(at), self.dataset.y_train, share, self.streams(stream, client), least)
+            train.append(kept)
+            aside.append(out)
+        object.__setattr__(self, "_train", Ragged.of(train))
+        object.__setattr__(self, name, Ragged.of(aside))
 
     def _check_transforms(self) -> None:
         turns, maps = self.partition.turns, self.partition.label_maps
@@ -87,7 +92,7 @@ class Federation:
         if maps is not None and maps.shape[1] != self.dataset.classes:
             raise UserError(f"partition: label_maps are for {maps.shape[1]} classes, not {self.dataset.classes}")
 
-    def _own_tests(self) -> dict[int, IntVector]:
+    def _own_tests(self) -> Ragged:
         owners = self.dataset.client_test
         if owners is None or self.partition.kind != "natural":
             why = "has no client_test" if owners is None else f"is partitioned by {self.partition.kind}"
@@ -95,13 +100,13 @@ class Federation:
                 f'local_test = "natural": {self.dataset.name} {why}; use "proportional" or "split"',
                 key="evaluate.local_test",
             )
-        out = {client: np.flatnonzero(owners == client) for client in self.ids.tolist()}
-        empty = next((client for client, rows in out.items() if not rows.size), None)
-        if empty is not None:
+        out = Ragged.owned(owners, self.ids)
+        empty = self.ids[out.lengths == 0]
+        if empty.size:
             raise UserError(
-                f'client {empty} has no test samples of its own: use local_test = "split"',
+                f'client {empty[0]} has no test samples of its own: use local_test = "split"',
                 key="evaluate.local_test",
-                found=empty,
+                found=int(empty[0]),
             )
         return out
 
@@ -113,7 +118,11 @@ class Federation:
     @property
     def sizes(self) -> IntVector:
         """Training samples of every client, (clients,), in the order of `ids`."""
-        return np.array([self._train[i].size for i in self.ids.tolist()], np.int64)
+        return self._train.lengths
+
+    def sizes_of(self, clients: IntVector) -> IntVector:
+        """Training samples of these clients, (n,)."""
+        return self.sizes[self.partition.places(clients)]
 
     @property
     def classes(self) -> int:
@@ -126,7 +135,7 @@ class Federation:
 
     def rows(self, client: int) -> IntVector:
         """The rows of the training set that this client really trains on, read-only."""
-        return frozen(self._of(self._train, client))
+        return self._train.at(self.partition.place(client))
 
     def train(self, client: int) -> Pair:
         """x (n, …) float32 (text int64), normalised and transformed; y (n,) int64, transformed."""
@@ -137,26 +146,56 @@ class Federation:
         y = _relabel(self.dataset.y_train[self.rows(client)], self.transform_key(client))
         return np.bincount(y, minlength=self.classes).astype(np.int64)
 
+    def label_table(self, clients: IntVector) -> IntMatrix:
+        """`label_counts` of these clients, (n, classes)."""
+        at = self.partition.places(clients)
+        rows, lengths = self._train.many(at)
+        return count_table(lengths, self._named(rows, np.repeat(at, lengths)), self.classes)
+
+    def _named(self, rows: IntVector, owners: IntVector) -> IntVector:
+        """Labels of training rows as the clients at positions `owners` see them."""
+        y, maps = self.dataset.y_train[rows], self.partition.label_maps
+        return y if maps is None else maps[owners, y]
+
     def held(self, client: int) -> Pair:
         """The client's own held-out test data (local_test "split" or "both")."""
-        if not self._held:
-            raise UserError(
-                f'local_test = "{self.local_test}" holds no client data out; use "split" or "both"',
-                key="evaluate.local_test",
-            )
-        return self._pair(self._of(self._held, client), self.transform_key(client))
+        return self._pair(self._own("held").at(self.partition.place(client)), self.transform_key(client))
 
     def validation_of(self, client: int) -> Pair:
         """The client's validation data; may be empty where a client has very few samples."""
-        if not self.validation:
-            raise UserError('no validation data is kept: set evaluate.on = "validation"', key="evaluate.on")
-        return self._pair(self._of(self._validation, client), self.transform_key(client))
+        return self._pair(self._own("validation").at(self.partition.place(client)), self.transform_key(client))
 
     def natural_test(self, client: int) -> Pair:
         """The data set's own test samples of this client (local_test "natural")."""
-        if not self._natural:
-            raise UserError(f'local_test = "{self.local_test}" has no natural test data', key="evaluate.local_test")
-        return self._pair(self._of(self._natural, client), self.transform_key(client), test=True)
+        rows = self._own("natural").at(self.partition.place(client))
+        return self._pair(rows, self.transform_key(client), test=True)
+
+    def own_sizes(self, clients: IntVector, kind: Own) -> IntVector:
+        """Own test samples of these clients, (n,): held out, kept for validation, or the data set's own."""
+        return self._own(kind).lengths[self.partition.places(clients)]
+
+    def own_tests(self, clients: IntVector, kind: Own) -> Pair:
+        """Their samples one client after the other: what `held` … give, client by client."""
+        at = self.partition.places(clients)
+        rows, lengths = self._own(kind).many(at)
+        keys, which = self.partition.alike
+        if len(keys) == 1:
+            return self._pair(rows, keys[0], test=kind == "natural")
+        owners = which[np.repeat(at, lengths)]
+        x, y = self._pair(rows, keys[0], test=kind == "natural")
+        for k, key in enumerate(keys[1:], start=1):
+            mine = owners == k
+            x[mine], y[mine] = self._pair(rows[mine], key, test=kind == "natural")
+        return x, y
+
+    def _own(self, kind: Own) -> Ragged:
+        found: Ragged | None = getattr(self, f"_{kind}")
+        if found is None and kind == "validation":
+            raise UserError('no validation data is kept: set evaluate.on = "validation"', key="evaluate.on")
+        if found is None:
+            lacks = 'holds no client data out; use "split" or "both"' if kind == "held" else "has no natural test data"
+            raise UserError(f'local_test = "{self.local_test}" {lacks}', key="evaluate.local_test")
+        return found
 
     def transform_key(self, client: int) -> Transform:
         """What is done to this client's data: a hashable key for `pool`."""
@@ -165,7 +204,14 @@ class Federation:
     @property
     def transform_keys(self) -> tuple[Transform, ...]:
         """The different transforms in this federation, in order of first appearance."""
-        return tuple(dict.fromkeys(self.transform_key(i) for i in self.ids.tolist()))
+        return self.partition.alike[0]
+
+    def by_transform(self, clients: IntVector) -> list[tuple[Transform, IntVector]]:
+        """The transforms of these clients in order of first appearance, each with its positions in `clients`."""
+        keys, which = self.partition.alike
+        here = which[self.partition.places(clients)]
+        found, first = np.unique(here, return_index=True)
+        return [(keys[k], np.flatnonzero(here == k)) for k in found[np.argsort(first)].tolist()]
 
     def pool(self, key: Transform = Transform(), *, on: Literal["test", "validation"] = "test") -> Pair:
         """The evaluation pool under a transform: the official test set, or all clients' validation rows."""
@@ -177,18 +223,13 @@ class Federation:
             raise UserError(
                 "no validation data is kept: build the federation with validation = true", key="evaluate.on"
             )
-        return self._pair(np.unique(np.concatenate(list(self._validation.values()))), key)
+        return self._pair(np.unique(self._own("validation").rows), key)
 
     def truth(self, client: int) -> int | None:
         """The planted group of a client, or None where nothing was planted."""
         found = self.partition.truth
         at = self.partition.place(client)
         return None if found is None else int(found[at])
-
-    def _of(self, table: dict[int, IntVector], client: int) -> IntVector:
-        if int(client) not in table:
-            self.partition.place(client)  # raises: the id is not known
-        return table[int(client)]
 
     def _pair(self, rows: IntVector, key: Transform, *, test: bool = False) -> Pair:
         data = self.dataset

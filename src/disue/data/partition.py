@@ -7,14 +7,16 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from disue.core.checks import Array, IntMatrix, IntVector, digest, frozen, positions
+from disue.core.checks import Array, IntMatrix, IntVector, digest, positions
 from disue.core.errors import UserError
 from disue.core.npz import read_npz
+from disue.data.ragged import Ragged
 from disue.data.statistics import Statistics, count_table, measure
 
 Parameter: TypeAlias = int | float | str | bool | None
@@ -55,25 +57,27 @@ class Partition:
     truth: IntVector | None = None
     turns: IntVector | None = None
     label_maps: IntMatrix | None = None
-    _starts: IntVector = field(init=False, repr=False)
-    _place: dict[int, int] = field(init=False, repr=False)
+    owned: Ragged = field(init=False, repr=False)  # the rows by position in `ids`
+    _order: IntVector = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
-        object.__setattr__(self, "_starts", starts)
-        object.__setattr__(self, "_place", {int(i): j for j, i in enumerate(self.ids)})
+        object.__setattr__(self, "owned", Ragged(self.indices, starts))
+        object.__setattr__(self, "_order", np.argsort(self.ids, kind="stable"))
         self._check()
 
     def _check(self) -> None:
         clients = len(self.ids)
         if clients == 0:
             raise UserError("partition: no client has any samples", key="partition")
-        if len(self._place) != clients or len(self.lengths) != clients:
-            raise UserError(f"partition: {clients} ids ({len(self._place)} different) with {len(self.lengths)} lengths")
+        different = np.unique(self.ids).size
+        if different != clients or len(self.lengths) != clients:
+            raise UserError(f"partition: {clients} ids ({different} different) with {len(self.lengths)} lengths")
         if (self.lengths < 1).any():
             raise UserError(f"partition: client {int(self.ids[self.lengths < 1][0])} has no samples", key="partition")
-        if int(self._starts[-1]) != len(self.indices):
-            raise UserError(f"partition: lengths add up to {int(self._starts[-1])}, indices are {len(self.indices)}")
+        total = int(self.owned.starts[-1])
+        if total != len(self.indices):
+            raise UserError(f"partition: lengths add up to {total}, indices are {len(self.indices)}")
         outside = self.indices[(self.indices < 0) | (self.indices >= self.samples)]
         if outside.size:
             raise UserError(
@@ -100,13 +104,19 @@ class Partition:
 
     def place(self, client: int) -> int:
         """The row of client `client` in this partition's arrays; an unknown id is a `UserError`."""
-        at = self._place.get(int(client))
-        return int(positions(np.array([client], np.int64), self.ids, "client")[0]) if at is None else at
+        return int(self.places(np.array([client], np.int64))[0])
+
+    def places(self, clients: IntVector) -> IntVector:
+        """`place` of several clients, (n,) int64, by search in the sorted ids."""
+        at = np.searchsorted(self.ids, clients, sorter=self._order)
+        found = self._order[np.minimum(at, len(self.ids) - 1)]
+        if (self.ids[found] != clients).any():
+            return positions(clients, self.ids, "client")  # raises: an id is not known
+        return found.astype(np.int64)
 
     def rows(self, client: int) -> IntVector:
         """The training rows of one client, read-only."""
-        at = self.place(client)
-        return frozen(self.indices[self._starts[at] : self._starts[at + 1]])
+        return self.owned.at(self.place(client))
 
     def counts(self, labels: IntVector) -> IntMatrix:
         """Samples by client and label as they lie in the files (label maps not applied), (clients, classes)."""
@@ -118,6 +128,20 @@ class Partition:
         turns = 0 if self.turns is None else int(self.turns[at]) % 4
         names = None if self.label_maps is None else tuple(self.label_maps[at].tolist())
         return Transform(turns, None if names == tuple(range(len(names or ()))) else names)
+
+    @cached_property
+    def alike(self) -> tuple[tuple[Transform, ...], IntVector]:
+        """The different transforms in order of first appearance, and which of them each client has, (clients,)."""
+        n = len(self.ids)
+        turns = np.zeros((n, 0), np.int64) if self.turns is None else self.turns[:, None] % 4
+        maps = np.zeros((n, 0), np.int64) if self.label_maps is None else self.label_maps
+        table = np.concatenate([turns, maps], axis=1)
+        if not table.shape[1]:
+            return (Transform(),), np.zeros(n, np.int64)
+        _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        keys = tuple(self.transform(int(self.ids[at])) for at in first[order])
+        return keys, np.argsort(order)[which.ravel()].astype(np.int64)
 
     def fits(self, labels: IntVector) -> None:
         """Refuses a partition that was made for other training labels."""

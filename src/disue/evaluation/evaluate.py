@@ -15,7 +15,7 @@ from disue.core.streams import Streams
 from disue.core.world import Network
 from disue.evaluation.held import held
 from disue.evaluation.local import spreads
-from disue.evaluation.plan import On, TestBed, plan_of
+from disue.evaluation.plan import On, TestBed, plan_of, renamed
 from disue.evaluation.pooled import Teachers, pooled
 
 __all__ = ["Evaluation", "Teachers", "TestBed", "evaluate"]
@@ -103,7 +103,7 @@ def evaluate(
 
 def _received(served: Served, ids: IntVector, same: Mapping[int, int], streams: Streams) -> IntVector:
     """The distinct row that each client receives; of a fixed hundred clients where they receive more."""
-    rows = np.array([same[row] for row in served.receives.tolist()], np.int64)
+    rows = renamed(same, served.receives)
     if np.unique(rows).size <= MOST:
         return rows
     order = np.argsort(ids, kind="stable")  # the same hundred whatever the order of ids

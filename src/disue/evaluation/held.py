@@ -2,64 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
 
-from disue.core.checks import Float64, IntVector
+from disue.core.checks import Array, Float64, IntVector
 from disue.core.world import Network
 from disue.evaluation.accuracy import outputs
 from disue.evaluation.local import majority, on_own
-from disue.evaluation.plan import On, Pair, Plan, TestBed
+from disue.evaluation.plan import Columns, On, Own, Pair, Plan, TestBed
 
 K = TypeVar("K")
 BLOCK = 4000  # samples gathered before the models see them: few long passes instead of many short ones
+Block = tuple[IntVector, Array, IntVector, IntVector]  # positions of clients, x, y, how many samples each has
 
 
-def source(clients: TestBed[K], on: On) -> Callable[[int], Pair]:
+def kind_of(clients: TestBed[K], on: On) -> Own:
     """Where a client's own test samples come from."""
     if on == "validation":
-        return clients.validation_of
-    return clients.natural_test if clients.local_test == "natural" else clients.held
+        return "validation"
+    return "natural" if clients.local_test == "natural" else "held"
+
+
+def samples(clients: TestBed[K], client: int, kind: Own) -> Pair:
+    """One client's own test samples."""
+    take = {"validation": clients.validation_of, "natural": clients.natural_test, "held": clients.held}[kind]
+    return take(client)
 
 
 def held(network: Network, plan: Plan, clients: TestBed[K], *, on: On) -> dict[str, Float64]:
     """Columns (n,) of local accuracy on own samples; NaN for a client that has none."""
-    columns = plan.columns()
-    for members, pairs in _blocks(plan, source(clients, on)):
-        for at, (_, y) in zip(members.tolist(), pairs, strict=True):
-            if y.size:
-                shares = np.bincount(y, minlength=clients.classes)[None, :] / y.size
-                columns["majority_local"][at] = majority(plan.counts[at : at + 1], shares)[0]
+    columns, classes = plan.columns(), clients.classes
+    for members, x, y, lengths in _blocks(plan, clients, kind_of(clients, on)):
+        owner = np.repeat(np.arange(members.size), lengths)
+        table = np.bincount(owner * classes + y, minlength=members.size * classes).reshape(-1, classes)
+        some = lengths > 0
+        shares = table[some] / lengths[some][:, None]
+        columns["majority_local"][members[some]] = majority(plan.counts[members[some]], shares)
         for row, vector in plan.models.items():
-            users = np.flatnonzero([any(v.rows[at] == row for v in plan.views) for at in members]).tolist()
-            if not users:
+            uses = np.any([view.rows[members] == row for view in plan.views], axis=0)
+            if not uses.any():
                 continue
-            logits = outputs(network, vector, np.concatenate([pairs[at][0] for at in users]))
-            ends = np.cumsum([len(pairs[at][1]) for at in users])
-            for at, mine in zip(users, np.split(logits, ends[:-1]), strict=True):
-                client, y = int(members[at]), pairs[at][1]
-                for view in (v for v in plan.views if v.rows[client] == row):
-                    prior = plan.shares[client]
-                    columns[f"{view.name}_local"][client] = on_own(mine, y)
-                    columns[f"{view.name}_prior_local"][client] = on_own(mine, y, prior, view.scale)
-        for at, client in enumerate(members.tolist()):
-            if client in plan.own:
-                x, y = pairs[at]
-                columns["own_local"][client] = on_own(outputs(network, plan.own[client], x), y)
+            mine = uses[owner]
+            users, of = members[uses], lengths[uses]
+            logits = outputs(network, vector, x if uses.all() else x[mine])
+            for view in plan.views:
+                who = view.rows[users] == row
+                rows = slice(None) if who.all() else np.repeat(who, of)
+                told = logits[rows], y[mine][rows], of[who]
+                columns[f"{view.name}_local"][users[who]] = on_own(*told)
+                priors = plan.shares[users[who]]
+                columns[f"{view.name}_prior_local"][users[who]] = on_own(*told, priors, view.scale)
+        for at in np.flatnonzero(np.isin(members, list(plan.own))).tolist():
+            client, rows = int(members[at]), owner == at
+            found = on_own(outputs(network, plan.own[client], x[rows]), y[rows], lengths[at : at + 1])
+            columns["own_local"][client] = found[0]
     return columns
 
 
-def _blocks(plan: Plan, take: Callable[[int], Pair]) -> Iterator[tuple[IntVector, list[Pair]]]:
-    """Positions of clients with their samples, `BLOCK` samples or a little more at a time."""
-    members: list[int] = []
-    pairs: list[Pair] = []
+def _blocks(plan: Plan, clients: TestBed[K], kind: Own) -> Iterator[Block]:
+    """Clients with their samples, `BLOCK` samples or a little more at a time."""
+    if isinstance(clients, Columns):
+        lengths, first = clients.own_sizes(plan.ids, kind), 0
+        ends = np.cumsum(lengths)
+        while first < lengths.size:
+            gone = int(ends[first - 1]) if first else 0
+            last = min(int(np.searchsorted(ends, gone + BLOCK)) + 1, lengths.size)
+            members = np.arange(first, last)
+            yield members, *clients.own_tests(plan.ids[members], kind), lengths[members]
+            first = last
+        return
+    members_, pairs = [], []
     for at, client in enumerate(plan.ids.tolist()):
-        members.append(at)
-        pairs.append(take(client))
-        if sum(len(y) for _, y in pairs) >= BLOCK:
-            yield np.array(members, np.int64), pairs
-            members, pairs = [], []
-    if members:
-        yield np.array(members, np.int64), pairs
+        members_.append(at)
+        pairs.append(samples(clients, client, kind))
+        if sum(len(y) for _, y in pairs) >= BLOCK or at + 1 == plan.ids.size:
+            x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            yield np.array(members_, np.int64), x, y, np.array([len(one) for _, one in pairs], np.int64)
+            members_, pairs = [], []

@@ -16,6 +16,7 @@ from disue.core.checks import Float64, IntMatrix, IntVector, Matrix
 from disue.core.priors import log_shares
 from disue.evaluation.accuracy import Scored
 
+BLOCK = 2**18  # logits of clients compared at a time: what fits a core's cache
 PERCENTILES = {"p10": 10.0, "p50": 50.0, "worst": 0.0}
 
 
@@ -53,31 +54,43 @@ def with_prior(scored: Scored, shares: Float64, priors: Float64, scale: float = 
     added = log_shares(priors).astype(np.float32)
     weights = covered(shares, scored.totals)
     out = np.full(len(shares), np.nan)
-    for i in np.flatnonzero(~np.isnan(weights[:, 0])):
-        total = 0.0
-        for c in np.flatnonzero(weights[i] > 0):
-            total += weights[i, c] * _right(by_class[c] + added[i][:, None], int(c))
-        out[i] = 100.0 * total
-    return out
+    tested = ~np.isnan(weights[:, 0])
+    out[tested] = 0.0
+    for c, values in enumerate(by_class):
+        who = np.flatnonzero(tested & (weights[:, c] > 0))
+        block = max(1, BLOCK // max(values.size, 1))
+        for at in range(0, who.size, block):
+            some = who[at : at + block]
+            out[some] += weights[some, c] * _right(values, added[some], c)
+    return 100.0 * out
 
 
-def _right(values: Matrix, c: int) -> float:
-    """Share of the columns of (classes, samples) whose first largest row is c."""
-    right = np.ones(values.shape[1], bool)
-    if c:
-        right &= values[c] > values[:c].max(0)
-    if c + 1 < len(values):
-        right &= values[c] >= values[c + 1 :].max(0)
-    return float(right.mean())
+def _right(values: Matrix, added: Matrix, c: int) -> Float64:
+    """(n,) shares of the columns of values (classes, samples) whose first largest row is c; `added` (n, classes)."""
+    own = values[c] + added[:, c, None]
+    right = np.ones(own.shape, bool)
+    for other in range(len(values)):
+        if other != c:
+            rival = values[other] + added[:, other, None]
+            right &= own > rival if other < c else own >= rival
+    return np.asarray(right.sum(1) / values.shape[1], np.float64)
 
 
-def on_own(logits: Matrix, y: IntVector, prior: Float64 | None = None, scale: float = 1.0) -> float:
-    """Accuracy on a client's own samples, with its prior (classes,) of training shares where given."""
-    if not y.size:
-        return float("nan")
-    if prior is not None:
-        logits = logits / np.float32(scale) + log_shares(prior).astype(np.float32)
-    return 100.0 * float((logits.argmax(1) == y).mean())
+def on_own(
+    logits: Matrix, y: IntVector, lengths: IntVector, priors: Float64 | None = None, scale: float = 1.0
+) -> Float64:
+    """(n,) accuracy of clients on their own samples, which follow one another, `lengths` (n,) of each.
+
+    logits (Σ lengths, classes), y (Σ lengths,); priors (n, classes) of training shares, where given.
+    """
+    if priors is not None:
+        added = log_shares(priors).astype(np.float32)
+        logits = logits / np.float32(scale) + np.repeat(added, lengths, axis=0)
+    owner = np.repeat(np.arange(lengths.size), lengths)
+    right = np.bincount(owner[logits.argmax(1) == y], minlength=lengths.size) if y.size else np.zeros(lengths.size)
+    out = np.full(lengths.size, np.nan)
+    np.divide(right, lengths, out=out, where=lengths > 0)
+    return 100.0 * out
 
 
 def majority(counts: IntMatrix, shares: Float64) -> Float64:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from disue.evaluation.local import shares_of
 
 K = TypeVar("K")
 On: TypeAlias = Literal["test", "validation"]
+Own: TypeAlias = Literal["held", "validation", "natural"]
 Pair: TypeAlias = tuple[Array, IntVector]
 
 
@@ -37,6 +38,19 @@ class TestBed(Protocol[K]):
     def held(self, client: int) -> Pair: ...
     def natural_test(self, client: int) -> Pair: ...
     def validation_of(self, client: int) -> Pair: ...
+
+
+@runtime_checkable
+class Columns(Protocol[K]):
+    """What a test bed may offer besides: the same for many clients at once, without a call for each.
+
+    kind is "held", "validation" or "natural"; `own_tests` gives the clients' samples one after the other.
+    """
+
+    def label_table(self, clients: IntVector) -> IntMatrix: ...
+    def by_transform(self, clients: IntVector) -> list[tuple[K, IntVector]]: ...
+    def own_sizes(self, clients: IntVector, kind: Own) -> IntVector: ...
+    def own_tests(self, clients: IntVector, kind: Own) -> Pair: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,26 +94,28 @@ def distinct(models: Matrix, used: Iterable[int]) -> dict[int, int]:
     }
 
 
+def renamed(same: Mapping[int, int], rows: IntVector) -> IntVector:
+    """`rows` (n,) with each row replaced by the distinct one."""
+    used, which = np.unique(rows, return_inverse=True)
+    return np.array([same[row] for row in used.tolist()], np.int64)[which.reshape(rows.shape)]
+
+
 def plan_of(
     served: Served, ids: IntVector, clients: TestBed[K], own: Mapping[int, Vector]
 ) -> tuple[Plan, dict[int, int]]:
     """The plan of an evaluation, and the map of rows in use to distinct rows."""
     single = [row for row in (served.expert, served.average) if row is not None]
-    group = [] if served.group is None else served.group.tolist()
-    same = distinct(served.models, [*served.receives.tolist(), *group, *single])
-
-    def rows(of: IntVector) -> IntVector:
-        return np.array([same[row] for row in of.tolist()], np.int64)
-
+    group = [] if served.group is None else np.unique(served.group).tolist()
+    same = distinct(served.models, [*np.unique(served.receives).tolist(), *group, *single])
     views: list[View] = []
     if served.group is not None:
-        views.append(View("group", rows(served.group)))
+        views.append(View("group", renamed(same, served.group)))
     if served.expert is not None:
-        views.append(View("expert", rows(np.full(ids.size, served.expert, np.int64)), served.scale))
+        views.append(View("expert", np.full(ids.size, same[served.expert], np.int64), served.scale))
     if served.average is not None:
-        views.append(View("average", rows(np.full(ids.size, served.average, np.int64))))
+        views.append(View("average", np.full(ids.size, same[served.average], np.int64)))
     if not views:
-        views.append(View("served", rows(served.receives)))
+        views.append(View("served", renamed(same, served.receives)))
     counts = _counts(ids, clients)
     place = {client: at for at, client in enumerate(ids.tolist())}
     mine = {place[client]: vector for client, vector in sorted(own.items()) if client in place}
@@ -108,5 +124,7 @@ def plan_of(
 
 
 def _counts(ids: IntVector, clients: TestBed[K]) -> IntMatrix:
+    if isinstance(clients, Columns):
+        return clients.label_table(ids)
     rows = [clients.label_counts(i) for i in ids.tolist()]
     return np.array(rows, np.int64).reshape(ids.size, clients.classes)

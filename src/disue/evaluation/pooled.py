@@ -13,7 +13,7 @@ from disue.core.streams import Streams
 from disue.core.world import Network
 from disue.evaluation.accuracy import Scored, outputs, score, softmax
 from disue.evaluation.local import majority, proportional, with_prior
-from disue.evaluation.plan import On, Pair, Plan, TestBed
+from disue.evaluation.plan import Columns, On, Pair, Plan, TestBed
 
 K = TypeVar("K")
 MANY = 100  # models, above which those of a single client are scored on a drawn subset
@@ -100,6 +100,8 @@ def mixture(network: Network, teachers: Teachers, x: Array) -> Float64:
 
 
 def _by_key(plan: Plan, clients: TestBed[K]) -> list[tuple[K, IntVector]]:
+    if isinstance(clients, Columns):
+        return clients.by_transform(plan.ids)
     found: dict[K, list[int]] = {}
     for at, client in enumerate(plan.ids.tolist()):
         found.setdefault(clients.transform_key(client), []).append(at)

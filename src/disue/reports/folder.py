@@ -115,7 +115,7 @@ def read(folder: Path) -> RunRecord:
         model=_mapping(summary.get("model")),
         events=_sentences(summary.get("events")) or _events(folder / "events.csv"),
         cite=_sentences(summary.get("cite")),
-        clients=_table(folder / "clients.csv"),
+        clients=_table(folder / "clients.csv") or _last_columns(folder / "clients"),
         groups=_table(folder / "groups.csv"),
         env=env,
         arrays=_arrays(folder / "arrays.npz"),
@@ -195,6 +195,19 @@ def _table(path: Path, *, needed: bool = False) -> dict[str, Float64]:
     if needed and "round" not in head:
         raise UserError(f'{path}: expected a column "round", found {", ".join(head)}', key=path.name)
     return {name: np.array([_cell(row[at]) for row in body], np.float64) for at, name in enumerate(head)}
+
+
+def _last_columns(folder: Path) -> dict[str, Float64]:
+    """The last evaluation of many clients, which stands in files of columns; a report looks at no other."""
+    path = max(folder.glob("round-*.npz"), default=None)
+    found = {} if path is None else _arrays(path)
+    if path is None or "client" not in found:
+        return {}
+    n = len(found["client"])
+    if not path.stem[6:].isdigit() or any(column.shape != (n,) for column in found.values()):
+        raise UserError(f"{path} is damaged: expected columns of {n} clients", key=path.name)
+    columns = {name: column.astype(np.float64) for name, column in found.items()}
+    return {"round": np.full(n, float(path.stem[6:])), **columns}
 
 
 def _cell(text: str) -> float:

@@ -6,14 +6,15 @@ for record in Federate(setup, folder): ...     # one record a round, row 0 befor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from disue.core.checks import IntVector
+from disue.core.checks import Float64, IntVector
 from disue.core.errors import UserError
+from disue.core.groups import Groups
 from disue.core.method import Info, Told
 from disue.core.orders import Orders
 from disue.core.rounds import draw_cohort, finish
@@ -150,7 +151,7 @@ class Federate:
                 world.streams,
                 round,
                 orders.ids,
-                np.array([self.setup.federation.size(int(i)) for i in orders.ids], np.int64),
+                self.setup.federation.sizes_of(orders.ids),
                 dropout=cohort.dropout,
                 deadline=cohort.deadline,
                 speed_sigma=cohort.speed_sigma,
@@ -201,7 +202,7 @@ class Federate:
 
     def _evaluate(self, info: Info) -> Row:
         setup, world = self.setup, self.setup.world
-        ids = np.sort(setup.ids)
+        ids = world.census.ordered
         served = setup.method.serve(world, self.state, ids)
         teachers = None
         if "teacher_models" in info.arrays:
@@ -220,38 +221,25 @@ class Federate:
         row: Row = dict(found.metrics)
         row.update(recovery(groups, world.truth, ids))
         if self.folder is not None:
-            of = groups.at(ids)
-            columns = found.clients
-            self.folder.append(
-                "clients",
-                [
-                    {
-                        "round": self.round,
-                        "client": int(i),
-                        "samples": setup.federation.size(int(i)),
-                        "group": int(of[at]),
-                    }
-                    | {name: float(values[at]) for name, values in columns.items() if np.isfinite(values[at])}
-                    for at, i in enumerate(ids)
-                ],
-            )
-            local = by_group(groups, ids, columns["group_local"]) if "group_local" in columns else {}
-            parents = dict(zip(groups.numbers.tolist(), groups.parents.tolist(), strict=True))
-            self.folder.append(
-                "groups",
-                [
-                    {
-                        "round": self.round,
-                        "group": int(g),
-                        "parent": parents[g],
-                        "members": int(groups.members(g).size),
-                        "samples": sum(setup.federation.size(int(i)) for i in groups.members(g)),
-                    }
-                    | ({"group_local": local[g]} if g in local else {})
-                    for g in groups.numbers.tolist()
-                ],
-            )
+            self._tables(self.folder, groups, ids, found.clients)
         return row
+
+    def _tables(self, folder: Folder, groups: Groups, ids: IntVector, columns: Mapping[str, Float64]) -> None:
+        """What an evaluation leaves of each client and of each group, made from columns."""
+        sizes, of = self.setup.federation.sizes_of(ids), groups.at(ids)
+        folder.clients(self.round, {"client": ids, "samples": sizes, "group": of, **columns})
+        local = by_group(groups, ids, columns["group_local"]) if "group_local" in columns else {}
+        placed = self.setup.federation.sizes_of(groups.ids)
+        samples = np.bincount(groups.rows(groups.of), weights=placed, minlength=groups.numbers.size)
+        listed = zip(groups.numbers, groups.parents, groups.sizes(), samples, strict=True)
+        folder.append(
+            "groups",
+            [
+                {"round": self.round, "group": int(g), "parent": int(parent), "members": int(n), "samples": int(held)}
+                | ({"group_local": local[int(g)]} if int(g) in local else {})
+                for g, parent, n, held in listed
+            ],
+        )
 
     def _keep(self, row: Row, info: Info, meter: Meter) -> None:
         if self.folder is None:

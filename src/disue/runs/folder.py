@@ -5,7 +5,7 @@ env.json       versions, machine, data, model        events.csv     sentences, b
 rounds.csv     a row a round                         clients.csv    a row a client and evaluation
 groups.csv     a row a group and evaluation          arrays.npz     what the report draws
 summary.json   metrics and totals                    checkpoint/    the state, to resume and to use
-report.html    all of it, to look at
+report.html    all of it, to look at                  clients/      columns, where clients are many
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from disue.core.errors import UserError, unwritable
 from disue.core.npz import Unreadable, read_npz
 
 FORMAT = 1
+LISTED = 1000  # clients in clients.csv; of more, each evaluation is a compressed file of columns in CLIENTS
+CLIENTS = "clients"
 FIRST = (
     "round",
     "seconds_local",
@@ -184,6 +186,19 @@ class Folder:
         except OSError as error:
             raise unwritable(path, error) from error
 
+    def clients(self, round: int, columns: Mapping[str, Array]) -> None:
+        """An evaluation's columns (n,): rows of clients.csv, or of more than `LISTED` clients a file of their own."""
+        n = len(columns["client"])
+        if n > LISTED:
+            named: Any = {k: v for k, v in columns.items() if v.dtype.kind != "f" or np.isfinite(v).any()}
+            write(self.path / CLIENTS / f"round-{round:05d}.npz", lambda file: np.savez_compressed(file, **named))
+            return
+        kept = {name: (values.tolist(), np.isfinite(values).tolist()) for name, values in columns.items()}
+        self.append(
+            "clients",
+            [{"round": round} | {name: v[at] for name, (v, there) in kept.items() if there[at]} for at in range(n)],
+        )
+
     def keep(self, arrays: Mapping[str, Array]) -> None:
         """Replaces the named arrays that the report draws."""
         if arrays:
@@ -205,6 +220,9 @@ class Folder:
         self.events = [row for row in self.events if int(row["round"]) <= round]
         write_text(self.path / "rounds.csv", table(self.rounds, FIRST))
         write_text(self.path / "events.csv", table(self.events, ("round", "event")))
+        for path in (self.path / CLIENTS).glob("round-*.npz"):
+            if int(path.stem.removeprefix("round-")) > round:
+                path.unlink()
         for name in ("clients", "groups"):
             path = self.path / f"{name}.csv"
             if path.exists():

@@ -144,9 +144,9 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
     method = spec.build()
     name = str(spec.method["name"])
     refuse(method, PLAIN, name)
-    sizes = np.array([federation.size(int(i)) for i in ids], np.int64)
+    sizes = federation.sizes_of(ids)
     public, public_labels = real_inputs(spec, federation, ids)
-    truth = {int(i): federation.truth(int(i)) for i in ids}
+    planted = partition.truth
     world = World(
         network.layout,
         Census(ids, sizes, dataset.classes),
@@ -156,8 +156,8 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
         public=public,
         public_labels=public_labels,
         truth=None
-        if any(g is None for g in truth.values())
-        else {i: int(g) for i, g in truth.items() if g is not None},
+        if planted is None
+        else dict(zip(ids.tolist(), planted[partition.places(ids)].tolist(), strict=True)),
         redraw=redraw,
     )
     check_frozen(spec, network.layout, method)

@@ -70,7 +70,7 @@ class Trained:
         seed = Streams(int(spec.model.get("seed", spec.seed)))
         table = {**spec.model, "name": spec.model.get("name") or env["model"]["name"], "weights": ""}
         network, start, _ = network_of(table, shape, seed.torch_seed("init"))
-        sizes = np.array([partition.rows(int(i)).size for i in ids], np.int64)
+        sizes = partition.lengths[partition.places(ids)]
         world = World(
             network.layout,
             Census(ids, sizes, shape.classes),

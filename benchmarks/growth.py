@@ -1,0 +1,151 @@
+"""What a run costs as the federation grows while the cohort stays: python benchmarks/growth.py OUT.json [--quick].
+
+W1 (tiny CNN, 8x8, about 18 samples a client), cohorts of 10 and 100 out of 100 to 100,000 clients, and natural sizes:
+10,000 clients of log-normal sizes, one in a hundred a round, with W1 and with LeNet on images shaped like CIFAR-10.
+A case runs in a process of its own. Seconds are CPU seconds of the process, so that neighbours count less; peak
+memory is the proportional set size of the process and its children. Figures are of the machine that prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import synthetic
+
+COUNTS = (100, 1_000, 10_000, 100_000)
+
+
+def cases(quick: bool) -> list[dict[str, Any]]:
+    """One dictionary a run."""
+    w1 = {"model": "tiny", "shape": (1, 8, 8), "each": 18, "batch": 18, "rounds": 30 if quick else 100}
+    counts = COUNTS[:3] if quick else COUNTS
+    out = [{**w1, "name": "w1", "clients": n, "cohort": c} for c in (10, 100) for n in counts]
+    wide = {"natural": True, "clients": 10_000, "cohort": 100}
+    out.append({**w1, **wide, "name": "w1 natural", "samples": 180_000})
+    if not quick:
+        lenet = {"model": "lenet", "shape": (3, 32, 32), "batch": 50, "rounds": 20, "samples": 200_000}
+        out.append({**lenet, **wide, "name": "lenet natural"})
+    return out
+
+
+def pss(process: int) -> int:
+    """Bytes of the proportional set size of a process and all its children; 0 where the system does not say."""
+    total = 0
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        total += next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+        for task in Path(f"/proc/{process}/task").iterdir():
+            total += sum(pss(int(child)) for child in (task / "children").read_text().split())
+    except (OSError, StopIteration):
+        pass  # the process has ended, or there is no /proc
+    return total
+
+
+def play(case: dict[str, Any], method: str) -> dict[str, float]:
+    """One run without a folder, in this process."""
+    peak, done = [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            peak[0] = max(peak[0], pss(os.getpid()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        n = case["clients"]
+        sizes = synthetic.natural(n, case["samples"]) if case.get("natural") else synthetic.equal(n, case["each"])
+        path = synthetic.write(Path(folder) / "made.npz", sizes, tuple(case["shape"]))
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        stamps, evaluated = [time.process_time()], []
+
+        def note(record: Any) -> None:
+            stamps.append(time.process_time())
+            evaluated.append(record.evaluated)
+
+        import disue
+
+        spec = {
+            "data": {"path": str(path)},
+            "model": {"name": case["model"]},
+            "partition": {"kind": "natural"},
+            "cohort": {"size": case["cohort"]},
+            "rounds": case["rounds"],
+            "local": {"batch": case["batch"], "epochs": 5},
+            "evaluate": {"every": case["rounds"] + 1},
+            "method": {"name": method},
+        }
+        disue.run(spec, on_round=note)
+        peak[0] = max(peak[0], pss(os.getpid()))
+        done.set()
+        watcher.join()
+    spent = [after - before for before, after in pairwise(stamps)]
+    plain = [s for s, e in zip(spent[1:], evaluated[1:], strict=True) if not e]
+    scored = [s for s, e in zip(spent[1:], evaluated[1:], strict=True) if e]
+    return {
+        "start_s": spent[0],
+        "round_s": statistics.median(plain),
+        "evaluated_round_s": statistics.median(scored),
+        "peak_pss_MiB": peak[0] / 2**20,
+    }
+
+
+def slope(found: list[dict[str, Any]]) -> float:
+    """b of round_s = a · N^b by least squares on logarithms: 0 where a round does not know N."""
+    x = [math.log(f["clients"]) for f in found]
+    y = [math.log(f["round_s"]) for f in found]
+    mx, my = statistics.mean(x), statistics.mean(y)
+    return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="the JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="up to 10,000 clients and 30 rounds, no LeNet")
+    parser.add_argument("--methods", nargs="+", default=["fedavg"])
+    given = parser.parse_args()
+    print(
+        f"{'method':10} {'case':14} {'clients':>8} {'cohort':>6} {'start s':>8} {'s/round':>9} "
+        f"{'evaluated':>9} {'MiB':>6}"
+    )
+    rows: list[dict[str, Any]] = []
+    for method in given.methods:
+        for case in cases(given.quick):
+            call = f"m['play']({case!r}, {method!r})"
+            code = f"import json, runpy; m = runpy.run_path({__file__!r}); print(json.dumps({call}))"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            if done.returncode:
+                why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason given"
+                print(f"{method:10} {case['name']:14} {case['clients']:8,} left out: {why}", flush=True)
+                continue
+            row = {"method": method, **case, **json.loads(done.stdout.splitlines()[-1])}
+            rows.append(row)
+            print(
+                f"{method:10} {case['name']:14} {case['clients']:8,} {case['cohort']:6} {row['start_s']:8.2f} "
+                f"{row['round_s']:9.4f} {row['evaluated_round_s']:9.3f} {row['peak_pss_MiB']:6.0f}",
+                flush=True,
+            )
+    slopes = {}
+    for method in given.methods:
+        for cohort in (10, 100):
+            found = [r for r in rows if (r["method"], r["name"], r["cohort"]) == (method, "w1", cohort)]
+            if len(found) > 1:
+                slopes[f"{method}, cohort {cohort}"] = slope(found)
+    for name, value in slopes.items():
+        print(f"s/round grows as clients^{value:+.3f} ({name})")
+    given.out.write_text(json.dumps({"rows": rows, "slopes": slopes}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
