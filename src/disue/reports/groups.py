@@ -80,6 +80,8 @@ def labels(run: RunRecord, slug: str) -> str:
     kinds = float((counts > 0).sum(1).mean())
     found = f"On average a client holds {kinds:.1f} of {counts.shape[1]} classes"
     found += f", and {top:.0f} % of its samples are of one class"
+    if ids.size > MOST:
+        found += f". Drawn: {MOST} of {ids.size:,} clients, evenly along that order"
     body = strips(
         f"{slug}labels",
         np.asarray(shares[order], np.float64),

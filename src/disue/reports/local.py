@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from disue.reports.dots import Cloud, sorted_clients
+from disue.reports.dots import MOST, Cloud, sorted_clients
 from disue.reports.folder import RunRecord
 from disue.reports.html import Cell, card, table
 from disue.reports.sections import origin
@@ -107,6 +107,8 @@ def every_client(run: RunRecord, slug: str) -> str:
         f"Round {int(last['round'][0])}. A client is a column; the more its labels are of one kind, the further right. "
     )
     why += "Only dots above the dotted line know more than the client's majority class."
+    if last["client"].size > MOST:
+        why += f" Drawn: {MOST} of {last['client'].size:,} clients, evenly along that order; the means are of all."
     means = ", ".join(f"{c.name} {np.nanmean(c.values):.1f} %" for c in clouds if np.isfinite(c.values).any())
     body = sorted_clients(
         f"{slug}dots", title, f"Means over clients: {means}", last["client"], last.get("majority_local"), clouds
