@@ -1,7 +1,7 @@
 """The fast backend for one core: the same training as `loop`, with everything that can be re-used re-used.
 
 What is rearranged: one module for all clients, whose tensors are views of one flat buffer; one flat
-gradient; one gather of the data per pass; no optimiser, data loader or copy of a module. Convolutions of
+gradient, or none where nobody corrects it; no optimiser, data loader or copy of a module. Convolutions of
 images run with the channels innermost (weights and inputs), which is faster; the flat vector keeps the
 order of the layout, so nothing outside can tell. Rounding differs from `loop` by that order alone.
 """
@@ -9,17 +9,17 @@ order of the layout, so nothing outside can tell. Rounding differs from `loop` b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from disue.core.checks import Array
-from disue.core.clients import Batch, Local, Phase, SelfTrained
+from disue.core.clients import Batch, Local, Phase, SelfTrained, Sgd
 from disue.core.errors import UserError
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
-from disue.engine.moves import Moves, moves, normalised, prepare, tensors
+from disue.engine.moves import Moves, corrects, moves, normalised, prepare, tensors
 from disue.models.flat import FlatModule, bind
 
 
@@ -112,26 +112,37 @@ class _Seat:
                 return named[name].bound.both(inputs)
 
         draws.begin(phase.vector)
-        self.gradient.zero_()
-        self.velocity.zero_()
+        step = self._stepper(phase, found, trained, context)
         steps = samples = 0
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for order, cuts in draws.passes(phase.vector, len(labels), sgd, self.least):
             rows = torch.from_numpy(order[: cuts[-1].stop]).to(self.device)
-            pass_inputs, pass_labels = _gather(data, rows), labels.index_select(0, rows)
-            for cut in cuts:
-                batch = Batch(draws.augment(phase.vector, pass_inputs[cut]), pass_labels[cut])
+            pass_labels = labels.index_select(0, rows)
+            for cut in cuts:  # gathered batch by batch: a pass at once is fresh memory from the system each time
+                batch = Batch(draws.augment(phase.vector, _gather(data, rows[cut])), pass_labels[cut])
                 with draws.work.cast():
                     loss = phase.loss(forward, batch, context)
                 slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-                self._step(phase, found, slopes, context)
+                step(slopes)
                 size = cut.stop - cut.start
                 total += loss.detach() * size
                 steps, samples = steps + 1, samples + size
+        model.gather()
         return steps, samples, total
+
+    def _stepper(
+        self, phase: Phase, found: Moves, trained: list[nn.Parameter], context: Mapping[str, Tensor]
+    ) -> Callable[[tuple[Tensor, ...]], None]:
+        """What moves the weights, given the gradient of each trained one."""
+        if phase.sgd.clip > 0 or corrects(phase, context):
+            self.gradient.zero_()
+            self.velocity.zero_()
+            return lambda slopes: self._step(phase, found, slopes, context)
+        return _Straight(phase.sgd, trained)
 
     @torch.no_grad()
     def _step(self, phase: Phase, found: Moves, slopes: tuple[Tensor, ...], context: Mapping[str, Tensor]) -> None:
+        """One step on the flat vector, for what needs the gradient as one."""
         sgd, flat, gradient, at = phase.sgd, self.model.flat, self.gradient, 0
         for start, stop in found.runs:
             size, first = 0, at
@@ -159,10 +170,30 @@ class _Seat:
         return other
 
 
+class _Straight:
+    """One step on the weights as they lie: a gradient that nobody corrects need not be put together."""
+
+    def __init__(self, sgd: Sgd, trained: list[nn.Parameter]) -> None:
+        self.sgd = sgd
+        self.weights: list[Tensor] = [weight.data for weight in trained]
+        self.velocity = [torch.zeros_like(weight) for weight in self.weights] if sgd.momentum > 0 else []
+
+    def __call__(self, slopes: tuple[Tensor, ...]) -> None:
+        way = list(slopes)
+        if self.sgd.weight_decay > 0:
+            way = list(torch._foreach_add(way, self.weights, alpha=self.sgd.weight_decay))
+        if self.sgd.momentum > 0:
+            torch._foreach_mul_(self.velocity, self.sgd.momentum)
+            torch._foreach_add_(self.velocity, way)
+            way = self.velocity
+        torch._foreach_add_(self.weights, way, alpha=-self.sgd.lr)
+
+
 class _Bound:
     """A flat module, of which the convolutions may lie with the channels innermost.
 
-    Their weights are then no views of the flat buffer but copies, refreshed after every step.
+    Their weights are then no views of the flat buffer but copies: `refresh` carries the buffer into them,
+    `gather` carries them into the buffer.
     """
 
     def __init__(self, bound: FlatModule, channels_last: bool) -> None:
@@ -189,6 +220,10 @@ class _Bound:
     def refresh(self) -> None:
         for weight, view in self._turned:
             weight.data.copy_(view)
+
+    def gather(self) -> None:
+        for weight, view in self._turned:
+            view.copy_(weight.data)
 
 
 def _gather(inputs: Tensor, rows: Tensor) -> Tensor:

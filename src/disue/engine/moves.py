@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from disue.core.clients import Phase
 from disue.core.layout import Layout, Part
 
 
@@ -63,6 +64,13 @@ def prepare(module: nn.Module, layout: Layout, found: Moves, size: int) -> None:
             layer.eval()
     for name, weight in module.named_parameters():
         weight.requires_grad_(name in found.weights)
+
+
+@torch.no_grad()
+def corrects(phase: Phase, context: Mapping[str, Tensor]) -> bool:
+    """Whether the phase changes gradients at all, asked once with a gradient of zeros; `context` is one client's."""
+    weights = context[phase.vector]
+    return phase.correct(torch.zeros_like(weights), weights, context) is not None
 
 
 def tensors(values: Mapping[str, np.ndarray], dtype: torch.dtype, device: str) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from disue.core.errors import UserError
 from disue.core.world import Network
 from disue.engine.batches import Draws
 from disue.engine.interface import Job, Trained, Work
-from disue.engine.moves import Moves, moves
+from disue.engine.moves import Moves, corrects, moves
 from disue.engine.stacked.forms import Form, form_of
 from disue.engine.stacked.losses import loss_of
 from disue.engine.stacked.plan import Schedule, cut, schedule
@@ -179,7 +179,7 @@ class _Step:
         for start, stop in found.runs:
             mask[start:stop] = True
         self.mask = None if bool(mask.all()) or len(whole) > 1 else mask
-        self.corrects = _corrects(phase, context)
+        self.corrects = corrects(phase, {name: value[0] for name, value in context.items()})
 
     @torch.no_grad()
     def __call__(self, leaves: Sequence[Tensor], slopes: Sequence[Tensor], active: int) -> None:
@@ -217,10 +217,3 @@ class _Step:
         assert changed is not None
         spread = self.form.spread(changed)
         return [spread[i].contiguous() for i in self.at]
-
-
-def _corrects(phase: Phase, context: Mapping[str, Tensor]) -> bool:
-    """Whether the part changes gradients at all, asked once with zeros."""
-    one = {name: value[0] for name, value in context.items()}
-    with torch.no_grad():
-        return phase.correct(torch.zeros_like(one[phase.vector]), one[phase.vector], one) is not None
