@@ -10,12 +10,12 @@ from disue.core.layout import Entry, Layout
 
 
 class Linear:
-    """logits = x Wᵀ + b; the vector is W then b. Counts its passes."""
+    """logits = x Wᵀ + b; the vector is W, then b, then a body that changes nothing. Counts its passes."""
 
     input_kind = "vector"
 
-    def __init__(self, classes: int, features: int) -> None:
-        entries = (Entry("w", (classes, features)), Entry("b", (classes,)))
+    def __init__(self, classes: int, features: int, body: int = 0) -> None:
+        entries = (Entry("w", (classes, features)), Entry("b", (classes,)), Entry("body", (body,)))
         self.layout = Layout(entries, "w", "b")
         self.input_shape = (features,)
         self.passes: list[int] = []

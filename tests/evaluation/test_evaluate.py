@@ -136,7 +136,35 @@ def test_teachers_mix_probabilities_by_class(network, bed):
     assert evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 20.0
 
 
-def test_a_model_per_client_scores_a_fixed_hundred(network):
+@pytest.mark.parametrize("after", [1.0, 2.0])
+def test_models_that_differ_in_the_head_share_a_pass(after):
+    rng = np.random.default_rng(0)
+
+    class Scaled(Linear):  # a user's model may go on after its last linear layer: then features say too little
+        def both(self, vector, inputs):
+            return after * super().logits(vector, inputs), inputs
+
+        def logits(self, vector, inputs):
+            return after * super().logits(vector, inputs)
+
+    network = Scaled(3, 2, body=2)
+    bed = Bed(rng.normal(size=(50, 2)).astype(np.float32), rng.integers(0, 3, 50), {5: [1, 2, 3], 6: [3, 2, 1]})
+    models = rng.normal(size=(4, network.layout.d)).astype(np.float32)
+    models[:2, -2:] = models[2, -2:] = 0.5  # rows 0, 1 and 2 have one body, row 3 another
+    ids, what = np.array([5, 6]), Served(models, np.array([0, 3]), np.array([0, 3]), expert=2, average=1)
+    teachers = Teachers(models[[0, 3]], np.ones((2, 3)))
+    found = evaluate(network, what, ids, bed, teachers=teachers)
+    # bodies: one pass each; without sharing one for each use, and one more for the look at each head
+    assert len(network.passes) == (2 if after == 1 else 6 + 2)
+    logits = [x @ w.T + b for x in [bed.x] for w, b in map(network.layout.head, models)]
+    right = [100.0 * float((one.argmax(1) == bed.y).mean()) for one in logits]
+    assert found.metrics["expert_global"] == pytest.approx(right[2])
+    assert found.metrics["average_global"] == pytest.approx(right[1])
+    assert found.metrics["served_global"] == pytest.approx((right[0] + right[3]) / 2)
+
+
+def test_a_model_per_client_scores_a_fixed_hundred():
+    network = Linear(3, 2, body=1)
     rng = np.random.default_rng(0)
     n = 130
     ids = rng.permutation(9000)[:n]

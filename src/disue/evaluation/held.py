@@ -11,6 +11,7 @@ from disue.core.checks import Array, Float64, IntVector
 from disue.core.world import Network
 from disue.evaluation.accuracy import outputs
 from disue.evaluation.local import majority, on_own
+from disue.evaluation.passes import Passes
 from disue.evaluation.plan import Columns, On, Own, Pair, Plan, TestBed
 
 K = TypeVar("K")
@@ -34,7 +35,9 @@ def samples(clients: TestBed[K], client: int, kind: Own) -> Pair:
 def held(network: Network, plan: Plan, clients: TestBed[K], *, on: On) -> dict[str, Float64]:
     """Columns (n,) of local accuracy on own samples; NaN for a client that has none."""
     columns, classes = plan.columns(), clients.classes
+    passes = Passes(network, plan.models.values())
     for members, x, y, lengths in _blocks(plan, clients, kind_of(clients, on)):
+        whole = passes.on(x)
         owner = np.repeat(np.arange(members.size), lengths)
         table = np.bincount(owner * classes + y, minlength=members.size * classes).reshape(-1, classes)
         some = lengths > 0
@@ -46,7 +49,7 @@ def held(network: Network, plan: Plan, clients: TestBed[K], *, on: On) -> dict[s
                 continue
             mine = uses[owner]
             users, of = members[uses], lengths[uses]
-            logits = outputs(network, vector, x if uses.all() else x[mine])
+            logits = whole.logits(vector) if uses.all() else outputs(network, vector, x[mine])
             for view in plan.views:
                 who = view.rows[users] == row
                 rows = slice(None) if who.all() else np.repeat(who, of)

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from disue.core.checks import Array, Float64, IntVector, Matrix, Vector
+from disue.core.checks import Float64, IntVector, Matrix
 from disue.core.streams import Streams
 from disue.core.world import Network
-from disue.evaluation.accuracy import Scored, outputs, score, softmax
+from disue.evaluation.accuracy import score, softmax, tally
 from disue.evaluation.local import majority, proportional, with_prior
-from disue.evaluation.plan import Columns, On, Pair, Plan, TestBed
+from disue.evaluation.passes import Outputs, Passes
+from disue.evaluation.plan import Columns, On, Plan, TestBed
 
 K = TypeVar("K")
 MANY = 100  # models, above which those of a single client are scored on a drawn subset
@@ -48,7 +49,7 @@ def pooled(
     streams: Streams,
     draw: int,
 ) -> Pooled:
-    """One pass per distinct model and transform; `wanted` are the rows whose global accuracy is asked for.
+    """One pass per distinct body and transform; `wanted` are the rows whose global accuracy is asked for.
 
     Where clients see inputs or labels transformed (planted groups), the global set is the pool under every
     client's transform: the mean over clients. A client's end model is scored on a fixed drawn subset of the
@@ -57,13 +58,15 @@ def pooled(
     columns = plan.columns() if local else {}
     of_row = dict.fromkeys(sorted(set(wanted)), 0.0)
     taught, n, many = 0.0, max(plan.ids.size, 1), len(plan.models) > MANY
+    passes = Passes(network, [*plan.models.values(), *([] if teachers is None else teachers.models)])
     for key, members in _by_key(plan, clients):
         x, y = clients.pool(key, on=on)
+        whole = passes.on(x)
         shares = plan.shares
         if clients.local_test == "global":
             shares = np.repeat(np.bincount(y, minlength=clients.classes)[None, :] / max(y.size, 1), n, axis=0)
         if teachers is not None:
-            right = mixture(network, teachers, x).argmax(1) == y
+            right = mixture(teachers, whole).argmax(1) == y
             taught += 100.0 * float(right.mean()) * members.size / n
         for row, vector in plan.models.items():
             users = [(view, members[view.rows[members] == row]) for view in plan.views] if local else []
@@ -71,8 +74,11 @@ def pooled(
             if row not in of_row and not owners.size:
                 continue
             single = many and row not in of_row and owners.size == 1
-            at = _drawn(y, shares[owners[0]], draw, streams, int(plan.ids[owners[0]])) if single else None
-            scored = _score(network, vector, (x, y), at, clients.classes)
+            if single:
+                at = _drawn(y, shares[owners[0]], draw, streams, int(plan.ids[owners[0]]))
+                scored = score(network, vector, x[at], y[at], clients.classes)
+            else:
+                scored = tally(whole.logits(vector), y, clients.classes)
             if row in of_row:
                 of_row[row] += scored.accuracy * members.size / n
             for view, who in users:
@@ -84,18 +90,19 @@ def pooled(
         for who, vector in plan.own.items() if local else ():
             if who in members:
                 at = _drawn(y, shares[who], draw, streams, int(plan.ids[who]))
-                scored = _score(network, vector, (x, y), at, clients.classes)
+                scored = score(network, vector, x[at], y[at], clients.classes)
                 columns["own_local"][who] = proportional(scored, shares[who : who + 1])[0]
         if local:
             columns["majority_local"][members] = majority(plan.counts[members], shares[members])
     return Pooled(of_row, taught if teachers is not None else None, columns)
 
 
-def mixture(network: Network, teachers: Teachers, x: Array) -> Float64:
+def mixture(teachers: Teachers, on: Outputs) -> Float64:
     """(n, classes) p(c | x) = Σ_g weight_{g,c} p_g(c | x), renormalised over c."""
-    out = np.zeros((len(x), teachers.weights.shape[1]))
-    for vector, weight in zip(teachers.models, teachers.weights, strict=True):
-        out += weight[None, :] * softmax(outputs(network, vector, x))
+    out: Float64 = np.float64(0.0) + sum(
+        weight[None, :] * softmax(on.logits(vector))
+        for vector, weight in zip(teachers.models, teachers.weights, strict=True)
+    )
     return np.asarray(out / np.maximum(out.sum(1, keepdims=True), 1e-300), np.float64)
 
 
@@ -106,11 +113,6 @@ def _by_key(plan: Plan, clients: TestBed[K]) -> list[tuple[K, IntVector]]:
     for at, client in enumerate(plan.ids.tolist()):
         found.setdefault(clients.transform_key(client), []).append(at)
     return [(key, np.array(members, np.int64)) for key, members in found.items()]
-
-
-def _score(network: Network, vector: Vector, pool: Pair, at: IntVector | None, classes: int) -> Scored:
-    x, y = pool
-    return score(network, vector, x if at is None else x[at], y if at is None else y[at], classes)
 
 
 def _drawn(y: IntVector, shares: Float64, draw: int, streams: Streams, client: int) -> IntVector:
