@@ -96,6 +96,22 @@ class Held:
         return np.bincount(self.y[client], minlength=CLASSES)
 
 
+class Remembered:
+    """A network that looks up features it has computed before, so that what is left of a phase is sums and solve."""
+
+    def __init__(self, network: Any) -> None:
+        self._network, self._seen = network, {}  # type: ignore[var-annotated]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def features(self, vector: Any, inputs: Any) -> Any:
+        key = vector[::97].tobytes(), id(inputs)
+        if key not in self._seen:
+            self._seen[key] = self._network.features(vector, inputs)
+        return self._seen[key]
+
+
 def world(name: str, shape: tuple[int, ...], kind: str = "image") -> tuple[World, Any]:
     """A world of one model, and its start."""
     module = build(name, shape, CLASSES, 0)
@@ -226,9 +242,11 @@ def round_of(expert: Any, times: int) -> dict[str, Any]:
         network: Any = at.network
         passes = cpu(lambda: [network.features(average, x) for x in held.x], times)
         whole = cpu(lambda: expert.make(at, memory, making), times)
-        none = cpu(lambda: [network.features(v, x) for v in (average, start) for x in held.x], times)
-        rest = {"one_pass": passes, "passes": none, "sums_and_solve": max(whole - none, 0.0)}
-        return {"clients": clients, "phase": whole, **rest}
+        known = dataclasses.replace(at, network=Remembered(network))  # the door measures by its own world
+        uploads._world = known
+        rest = cpu(lambda: expert.make(known, memory, making), times)
+        parts = {"one_pass": passes, "passes": whole - rest, "sums_and_solve": rest}
+        return {"clients": clients, "phase": whole, **parts}
     return {"clients": clients, "phase": cpu(lambda: expert.make(at, memory, making), times)}
 
 

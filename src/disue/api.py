@@ -182,14 +182,19 @@ def _report(folder: Folder) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Torch with one thread, so that bits do not depend on the machine; the caller's setting comes back."""
+    """Torch and the BLAS of numpy with one thread, so that bits do not depend on the machine's cores.
+
+    The caller's setting comes back.
+    """
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
         torch.set_flush_denormal(False)

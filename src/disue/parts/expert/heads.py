@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from disue.core.checks import Float64, IntVector
 
@@ -51,24 +48,27 @@ def cholesky(matrix: Float64) -> Float64 | None:
     """The lower Cholesky factor, with growing jitter where it fails; None after the last try."""
     if not np.isfinite(matrix).all():
         return None
+    import torch
+
     size = matrix.shape[0]
     level = float(np.trace(matrix)) / max(size, 1)
     for power in range(TRIES + 1):
         jitter = 0.0 if power == 0 else 1e-9 * 10.0**power * level
-        try:
-            factor, _ = cho_factor(matrix + jitter * np.eye(size), lower=True)
-        except LinAlgError:
-            continue
-        return np.asarray(np.tril(factor), np.float64)
+        factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(matrix + jitter * np.eye(size)))
+        if not failed:
+            return np.asarray(factor.numpy(), np.float64)
     return None
 
 
 def solve(matrix: Float64, right: Float64) -> Float64 | None:
     """matrix⁻¹ right for a symmetric positive matrix; None where it cannot be made so."""
+    import torch
+
     factor = cholesky(matrix)
     if factor is None or not np.isfinite(right).all():
         return None
-    out: Float64 = np.asarray(cho_solve((factor, True), right), np.float64)
+    columns = torch.from_numpy(np.array(right)).reshape(len(right), -1)
+    out: Float64 = torch.cholesky_solve(columns, torch.from_numpy(factor)).numpy().reshape(right.shape)
     return out if np.isfinite(out).all() else None
 
 
@@ -141,11 +141,21 @@ def virtual(
 def cross_entropy(logits: Float64, labels: IntVector) -> float:
     """Mean over the rows."""
     picked = logits[np.arange(labels.size), labels]
-    return float(np.mean(logsumexp(logits, axis=1) - picked))
+    return float(np.mean(_log_sum(logits) - picked))
+
+
+def _log_sum(logits: Float64) -> Float64:
+    """(n,) log Σ_c exp(logits)."""
+    import torch
+
+    out: Float64 = torch.from_numpy(logits).logsumexp(1).numpy()
+    return out
 
 
 def confidence(logits: Float64, labels: IntVector) -> float:
     """The factor in [10⁻³, 10³] of the logits that has the least cross-entropy (convex in the factor)."""
+    from scipy.optimize import minimize_scalar  # takes half a second to load, and the default does not ask for it
+
     found = minimize_scalar(
         lambda log: cross_entropy(math.exp(log) * logits, labels),
         bounds=(-math.log(1e3), math.log(1e3)),
@@ -180,7 +190,7 @@ def taught(head: Head, features: Float64, labels: IntVector, how: Teaching, rng:
             queue = rng.permutation(labels.size)
         rows, queue = queue[:batch], queue[batch:]
         logits = joint[rows] @ at.T
-        wrong = np.exp(logits - logsumexp(logits, axis=1, keepdims=True)) - goal[rows]
+        wrong = np.exp(logits - _log_sum(logits)[:, None]) - goal[rows]
         gradient = wrong.T @ joint[rows] / batch
         norm = float(np.linalg.norm(gradient))
         if norm > how.clip:
