@@ -170,8 +170,6 @@ def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], recorded: Ch
     folder.json("env.json", {**about, **engine})
     ids = np.sort(setup.ids)
     folder.keep({"labels": setup.federation.label_table(ids), "label_ids": ids})
-    for note in setup.notes if fresh else ():
-        folder.event(0, note)
 
 
 def _report(folder: Folder) -> None:

@@ -20,7 +20,7 @@ def record(round: int, *, evaluated: bool, notes: tuple[str, ...] = (), **row: f
         full |= {"served_global": 43.21, "expert_global": 43.21, "expert_effect": -1.26}
         full |= {"group_local": 60.0, "expert_prior_local": 71.0, "majority_local": 68.0}
     cohort = np.array([4001, 17, 902], np.int64)
-    return Record(round, 60, full, Info(notes=notes), {3: 2, 8: 1}, cohort, 0.5, 75.0, evaluated)
+    return Record(round, 60, full, Info(), {3: 2, 8: 1}, cohort, 0.5, 75.0, evaluated, notes)
 
 
 def shown(*records: Record, terminal: bool, quiet: bool = False) -> str:

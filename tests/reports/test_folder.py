@@ -41,7 +41,7 @@ def damage(folder, name, content):
     [
         ("summary.json", "{", "summary.json"),
         ("summary.json", "[1]", "summary.json"),
-        ("summary.json", '{"format": 2}', "format"),
+        ("summary.json", '{"format": 3}', "format"),
         ("summary.json", '{"method": "fedavg"}', "format"),
         ("summary.json", '{"format": 1, "metrics": {"served_global": 3}}', "metrics.served_global"),
         ("spec.toml", "rounds = = 3", "spec.toml"),

@@ -65,7 +65,7 @@ class Display:
         self.record = record
         self.bytes[0] += int(record.row["bytes_up"])
         self.bytes[1] += int(record.row["bytes_down"])
-        events = [str(note) for note in record.info.notes]
+        events = list(record.notes)
         if record.row.get("clients_dropped"):
             events.append(f"{record.row['clients_dropped']} clients left out: their updates were not finite")
         missing = int(record.row["cohort"]) - int(record.row["answered"]) - int(record.row.get("clients_dropped", 0))

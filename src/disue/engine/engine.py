@@ -131,6 +131,8 @@ class Engine:
             kept.append(answer)
             if orders.local is not None and orders.stream not in TRIALS:
                 self.memory.put(answer.id, memory)
+        if self.memory.note:
+            notes.append(self.memory.note)
         return PlainUploads(world, orders, kept, self._shelf, dict(sorted(dropped.items())), traffic, tuple(notes))
 
     def _ask(self, world: World, orders: Orders, client: int, traffic: Traffic) -> _Asked:

@@ -105,6 +105,13 @@ class MemoryStore:
 
     def load(self, folder: Path, version: int) -> None:
         """Takes the memories of a version in place of those held."""
+        if any(folder.glob("memory-*.safetensors")):
+            raise UserError(
+                f"{folder}: holds clients' memories as an earlier version of disue wrote them (format 1), which this "
+                "one does not read; begin the run anew in another folder",
+                key="checkpoint",
+                found=str(folder),
+            )
         where, journal = index.read(folder, version)
         rows = Rows(folder)
         for client, (_, place) in where.items():

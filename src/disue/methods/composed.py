@@ -74,6 +74,11 @@ class Composed(Generic[G, A, E]):
         return self.start.sight | self.grouping.sight | self.aggregate.sight | self.expert.sight
 
     @property
+    def keeps(self) -> int:
+        """Vectors (d,) of float32 that a client keeps to itself; parts that say nothing keep none."""
+        return sum(int(getattr(part, "keeps", 0)) for part in (self.start, self.local))
+
+    @property
     def report(self) -> Report:
         return Report(
             sight=self.sight,

@@ -16,7 +16,7 @@ from disue.core.checks import Array, Float64
 from disue.core.errors import UserError
 from disue.core.npz import Unreadable, read_npz
 
-FORMAT = 1
+FORMAT = 2
 Columns = Mapping[str, Float64]  # a table by column; NaN where a cell is empty
 
 

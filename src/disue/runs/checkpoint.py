@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from disue.core import tree
 from disue.core.checks import Array
 from disue.core.errors import UserError
-from disue.runs.folder import FORMAT, write
+from disue.runs.folder import FORMAT, READS, write
 
 NAME = re.compile(r"round-(\d+)\.safetensors")
 
@@ -60,8 +60,8 @@ def read_state(folder: Path, template: object, *, method: str, fingerprint: str,
         raise UserError(f"{folder}: there is {what}", key="checkpoint")
     path = folder / f"round-{known[-1] if round is None else round:05d}.safetensors"
     arrays, about = _read(path)
-    if about.get("format") != FORMAT:
-        raise UserError(f"{path}: is of format {about.get('format')}, this version reads {FORMAT}", key="checkpoint")
+    if about.get("format") not in READS:
+        raise UserError(f"{path}: is of format {about.get('format')}, this version reads {READS}", key="checkpoint")
     for name, want in (("method", method), ("fingerprint", fingerprint)):
         if about.get(name) != want:
             raise UserError(

@@ -22,6 +22,7 @@ from disue.core.uploads import Uploads
 from disue.engine.availability import answering
 from disue.engine.crew import Choice
 from disue.engine.engine import Engine
+from disue.engine.memory import MIB, MemoryStore, foreseen
 from disue.engine.plain import PlainUploads
 from disue.engine.recall import as_table
 from disue.evaluation import Teachers, by_group, evaluate, recovery
@@ -45,6 +46,7 @@ class Record:
     seconds: float
     left: float
     evaluated: bool
+    notes: tuple[str, ...] = ()  # sentences that are new in this round, the engine's among them
 
 
 @dataclass
@@ -75,8 +77,17 @@ class Federate:
         """choice: the backend that was recorded when the run began, so that the run goes on with it."""
         self.setup, self.folder = setup, folder
         spec = setup.spec
+        memories = None if folder is None else folder.path / "checkpoint" / "memory"
+        budget = spec.engine.memory * MIB
+        notes = list(setup.notes)
+        if setup.method.keeps:
+            between = setup.cohort * spec.checkpoint.every  # clients asked from one checkpoint to the next
+            d, clients = setup.world.layout.d, setup.ids.size
+            notes.append(foreseen(d, clients, setup.method.keeps, between, budget=budget, folder=memories))
+        self._notes = tuple(notes)  # known before the first round
         self.engine = Engine(
             setup.federation,
+            memory=MemoryStore(budget, memories),
             backend=spec.engine.backend if choice is None else choice,
             device=spec.engine.device,
             augment=spec.data.augment,
@@ -90,6 +101,7 @@ class Federate:
         self.ends: dict[int, Any] = {}
         self.took: list[float] = []
         self.rows: list[Row] = []  # of a run without a folder
+        self._said: set[str] = set()  # what the engine says once
 
     # -- the loop ----------------------------------------------------------------------------------------
 
@@ -105,7 +117,8 @@ class Federate:
                 at = time.perf_counter()
                 row.update(self._evaluate(told.info))
                 row["seconds_evaluate"] = time.perf_counter() - at
-            self._keep(row, told.info, meter)
+            notes = self._new(told.info, meter)
+            self._keep(row, told.info, meter, notes)
             self.took.append(time.perf_counter() - began)
             every = self.setup.spec.checkpoint.every
             if self.round % every == 0 or self.round == rounds:
@@ -114,7 +127,7 @@ class Federate:
             sizes = dict(zip(groups.numbers.tolist(), groups.sizes().tolist(), strict=True))
             recent = self.took[-20:]
             left = (rounds - self.round) * sum(recent) / len(recent)
-            yield Record(self.round, rounds, row, told.info, sizes, cohort, self.took[-1], left, due)
+            yield Record(self.round, rounds, row, told.info, sizes, cohort, self.took[-1], left, due, notes)
 
     def due(self, round: int) -> bool:
         """Whether a round is evaluated: every so often, and each of the last ten."""
@@ -241,16 +254,21 @@ class Federate:
             ],
         )
 
-    def _keep(self, row: Row, info: Info, meter: Meter) -> None:
+    def _new(self, info: Info, meter: Meter) -> tuple[str, ...]:
+        """What there is to say of a round. The engine's sentences are said once in a run."""
+        engine = [note for door in meter.doors for note in door.notes if note not in self._said]
+        self._said.update(engine)
+        first = self._notes if self.round == 0 else ()
+        return tuple(dict.fromkeys([*first, *info.notes, *engine]))
+
+    def _keep(self, row: Row, info: Info, meter: Meter, notes: tuple[str, ...]) -> None:
         if self.folder is None:
             self.rows.append(row)
             return
         for door in meter.doors:
             for text in door.dropped.values():
                 self.folder.event(self.round, text)
-        engine = [note for door in meter.doors for note in door.notes]
-        said = {str(event["event"]) for event in self.folder.events} if engine else set()
-        for note in dict.fromkeys([*info.notes, *(text for text in engine if text not in said)]):
+        for note in notes:
             self.folder.event(self.round, note)
         shown = {name: value for name, value in info.arrays.items() if not name.startswith("teacher_")}
         last = self.round == self.setup.spec.rounds or (
@@ -303,4 +321,5 @@ class Federate:
         self.engine.memory.load(path / "memory", saved.round)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
+        self._said = {str(event["event"]) for event in self.folder.events}
         return saved.round

@@ -25,7 +25,8 @@ from disue.core.checks import Array
 from disue.core.errors import UserError, unwritable
 from disue.core.npz import Unreadable, read_npz
 
-FORMAT = 1
+FORMAT = 2  # 1 had the clients' memories in other files, and nothing else that is different
+READS = (1, 2)
 LISTED = 1000  # clients in clients.csv; of more, each evaluation is a compressed file of columns in CLIENTS
 CLIENTS = "clients"
 FIRST = (

@@ -76,6 +76,12 @@ class EngineTable:
     )
     block: int = key(0, "clients trained at once where they are stacked; 0: chosen", low=0)
     device: str = key("cpu", "cpu, cuda or cuda:N")
+    memory: int = key(
+        1024,
+        "MiB of the clients' own memories (SCAFFOLD's variates, own models) held in RAM; where they need more, all of "
+        "them lie on the disk, in the run's folder; the same bits",
+        low=0,
+    )
     precision: str = key(
         "float32",
         "bf16: passes in bfloat16 where the device has it, weights and steps in float32; another result",

@@ -19,7 +19,7 @@ from disue.core.priors import log_shares
 from disue.core.streams import Streams
 from disue.core.world import Census, World
 from disue.runs import checkpoint
-from disue.runs.folder import FORMAT, read_json, write
+from disue.runs.folder import FORMAT, READS, read_json, write
 from disue.runs.setup import Shape, network_of, newcomers_of
 from disue.runs.spec import Spec
 
@@ -62,8 +62,8 @@ class Trained:
             raise UserError(f"{path}: holds no run (spec.toml and env.json are expected)", key="run")
         spec = Spec.read(spec_file)
         env = read_json(env_file)
-        if env.get("format") != FORMAT:
-            raise UserError(f"{path}: is of format {env.get('format')}, this version reads {FORMAT}", key="run")
+        if env.get("format") not in READS:
+            raise UserError(f"{path}: is of format {env.get('format')}, this version reads {READS}", key="run")
         partition = data.Partition.load(path / "partition.npz")
         ids, _ = newcomers_of(spec, partition.ids)
         shape = Shape(tuple(env["data"]["shape"]), env["data"]["kind"], int(env["data"]["classes"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,8 @@ class Controlled(Erm):
     Afterwards c_i⁺ = c_i − c + (start − end) / (steps · lr), the paper's option II. A client that was never
     asked has c_i = 0 and no memory. Momentum is refused: the mean step would then not be lr · gradient.
     """
+
+    keeps: ClassVar[int] = 1  # c_i
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from disue.core.checks import Vector
 from disue.core.clients import Batch, Context, Finished, Forward, Memory, Order, Phase, Sgd
@@ -62,6 +62,8 @@ class Erm:
     lr_decay      factor of the learning rate per round
     loss          "cross-entropy", or "package.module:function" of (logits, labels) → mean loss
 
+    `keeps` says how many vectors (d,) of float32 a client keeps to itself from round to round: none here.
+
     >>> Erm(lr=0.1, lr_decay=0.5).at(2).lr
     0.025
     """
@@ -75,6 +77,7 @@ class Erm:
     clip: float = 0.0
     lr_decay: float = 1.0
     loss: str = CROSS_ENTROPY
+    keeps: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         require("epochs", self.epochs, self.epochs >= 0, "≥ 0")

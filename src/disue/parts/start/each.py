@@ -72,6 +72,7 @@ class FromSelf:
 
     sight: ClassVar[frozenset[Sight]] = NONE
     choice: ClassVar[str] = "none"
+    keeps: ClassVar[int] = 1  # its last end
 
     def common(self, view: View) -> bool:
         return False
