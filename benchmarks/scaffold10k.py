@@ -1,4 +1,4 @@
-"""SCAFFOLD with 10,000 clients whose variates lie on disk, killed and resumed: python benchmarks/scaffold10k.py OUT.json.
+"""SCAFFOLD with 10,000 clients whose variates lie on disk, killed and resumed: python benchmarks/scaffold10k.py OUT.
 
 Three runs of `disue run` on made-up images, natural (log-normal) sizes, one client in a hundred a round: memories in
 RAM; memories on disk; memories on disk, killed by SIGKILL half-way and resumed. Prints seconds a round, the peak of

@@ -29,6 +29,7 @@ FORMAT = 2  # 1 had the clients' memories in other files, and nothing else that 
 READS = (1, 2)
 LISTED = 1000  # clients in clients.csv; of more, each evaluation is a compressed file of columns in CLIENTS
 CLIENTS = "clients"
+UNFINISHED = ".disue-partial"  # how a file's name ends until it is whole
 FIRST = (
     "round",
     "seconds_local",
@@ -49,7 +50,7 @@ def write(path: Path, put: Callable[[IO[bytes]], object]) -> None:
     handle, name = -1, ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             put(file)
             file.flush()
@@ -57,9 +58,10 @@ def write(path: Path, put: Callable[[IO[bytes]], object]) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except OSError as error:
-        if name and os.path.exists(name):
-            os.unlink(name)
         raise unwritable(path, error) from error
+    finally:
+        if name and os.path.exists(name):  # whatever ended it, Ctrl-C among that
+            os.unlink(name)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -146,7 +148,10 @@ class Folder:
         return Folder(path)
 
     def lock(self) -> None:
-        """Refuses a folder that another process writes to. The lock ends with the process, however it ends."""
+        """Refuses a folder that another process writes to. The lock ends with the process, however it ends.
+
+        Under the lock, what `write` had not finished when a process was killed is deleted.
+        """
         try:
             import fcntl
         except ImportError:  # no such locks on this system
@@ -158,6 +163,9 @@ class Folder:
             raise UserError(f"{self.path}: another process is writing this run", key="out") from None
         except OSError as error:
             raise unwritable(self.path / ".lock", error) from error
+        for folder in (self.path, self.path / "checkpoint", self.path / CLIENTS):
+            for path in folder.glob(f".*{UNFINISHED}"):
+                path.unlink(missing_ok=True)
 
     def row(self, row: Row) -> None:
         """Adds a round's row; rounds.csv is rewritten whole, as columns may be new."""
