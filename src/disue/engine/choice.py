@@ -56,7 +56,9 @@ def choose(
     if known is not None and any((one.backend, one.block) == (known.backend, known.block) for one in offered):
         return dataclasses.replace(known, why="measured before")
     found = _measured(here, work, local, contexts, offered, first, min(BUDGET, SHARE * seconds))
-    return remember(key, found) if found.why == "measured" else found
+    if found.why != "measured" or known is not None:  # one that is known and not offered here is another's
+        return found
+    return remember(key, found)
 
 
 def _offered(here: Here, work: Work, local: Local, clients: int) -> list[Choice]:
