@@ -74,12 +74,58 @@ print("torch" in sys.modules)
     assert done.stdout.strip() == "False"
 
 
-def test_one_round_loads_no_torch_compiler() -> None:
-    """`torch._dynamo` takes seconds more; building a torch optimiser would load it."""
-    done = python(
-        "import sys, disue\n"
-        "disue.run({'rounds': 1, 'partition': {'clients': 5}, 'cohort': {'share': 0.4}, 'local': {'epochs': 1}})\n"
-        "print('torch' in sys.modules, *(name for name in "
-        "('torch._dynamo', 'matplotlib', 'scipy.optimize', 'sklearn') if name in sys.modules))"
-    )
-    assert done.stdout.split() == ["True"], done.stderr
+UNUSED = ("matplotlib", "pandas", "rich", "scipy", "sklearn", "sympy", "tomlkit", "torch")
+
+
+def test_help_loads_click_and_little_else() -> None:
+    """It answers in a tenth of a second: neither numpy nor what draws on a terminal is loaded, nor any command."""
+    done = python(CLI.format(words=["--help"], heavy=("numpy", *UNUSED, "disue.api", "disue.runs", "disue.cli.run")))
+    assert done.returncode == 0, done.stderr
+    assert loaded(done) == []
+
+
+def test_help_says_of_every_command_what_it_does() -> None:
+    from click import Context
+
+    from disue.cli.main import TABLE, cli
+
+    for name, (_, _, said) in TABLE.items():
+        command = cli.get_command(Context(cli), name)
+        assert command is not None and command.name == name and command.help
+        assert said in cli.get_help(Context(cli, info_name="disue", max_content_width=110))
+
+
+RUN = """
+import sys
+{before}
+known = set(sys.modules)
+import disue
+disue.run(
+    {{
+        "rounds": 2,
+        "partition": {{"clients": 12}},
+        "cohort": {{"size": 8}},
+        "local": {{"epochs": 1}},
+        "engine": {{"backend": "{backend}", "workers": 1}},
+    }}
+)
+print(*sorted(set(sys.modules) - known))
+"""
+
+
+@pytest.mark.parametrize("backend", ["lean", "loop", "stacked"])
+def test_a_run_loads_no_more_of_torch_than_torch_itself_does(backend: str) -> None:
+    """`torch.optim`, `torch._dynamo` and their kind take seconds; so do scipy, scikit-learn and matplotlib."""
+    done = python(RUN.format(before="import torch", backend=backend))
+    assert done.returncode == 0, done.stderr
+    more = done.stdout.split()
+    assert "disue.engine.engine" in more
+    assert not [name for name in more if name.partition(".")[0] in UNUSED and not name.startswith("tomlkit")]
+
+
+def test_a_run_loads_no_optimiser_and_no_compiler() -> None:
+    done = python(RUN.format(before="", backend="lean"))
+    names, plain = done.stdout.split(), python("import sys, torch; print(*sys.modules)").stdout.split()
+    for name in ("torch.optim", "torch._dynamo", "torch._inductor", "torch.distributed", "torch.onnx"):
+        ours = [one for one in names if one == name or one.startswith(name + ".")]
+        assert set(ours) <= set(plain), name

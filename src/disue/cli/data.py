@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from disue.data.fetch import Progress
 
 
-@click.group(short_help="Fetch a data set, describe it, deal it out.")
+@click.group()
 def data() -> None:
     """Data sets: get the official files, look at a set, deal it out to clients."""
 

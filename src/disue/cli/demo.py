@@ -97,7 +97,7 @@ def sentence(lines: list[Line], rounds: int) -> str:
     return out + (chance if abs(gain) < 2 * error else " This is one seed.")
 
 
-@click.command(short_help="Compare four methods on real data, in less than a minute.")
+@click.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder.  [default: runs/demo, new]")
 @click.option("--rounds", type=click.IntRange(min=1), default=ROUNDS, show_default=True, help="Rounds of each run.")
 def demo(out: Path | None, rounds: int) -> None:

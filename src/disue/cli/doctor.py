@@ -24,7 +24,7 @@ SELF_TEST = {
 }
 
 
-@click.command(short_help="Say what is installed and whether a small run works.")
+@click.command()
 @DATA_DIR
 def doctor(data_dir: Path | None) -> None:
     """Say what is installed, which data sets are there, and whether a small run works."""

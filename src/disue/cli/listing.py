@@ -101,7 +101,7 @@ LISTS: dict[str, tuple[Callable[[], list[Entry]], str]] = {
 }
 
 
-@click.command("list", short_help="List methods, datasets, models, partitions, parts.")
+@click.command("list")
 @click.argument("what", type=click.Choice(list(LISTS)))
 @click.option("--keys", is_flag=True, help="Also every key with its default, what it takes and what it means.")
 def list_(what: str, keys: bool) -> None:

@@ -9,19 +9,45 @@
 from __future__ import annotations
 
 import errno
+import importlib
 from typing import Any
 
 import click
 
 from disue._version import __version__
-from disue.cli import data, demo, doctor, listing, run
 from disue.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# name → module of this package, its function, what help says. A command is imported when it is called.
+TABLE = {
+    "compare": ("run", "compare", "Run a study and tabulate it."),
+    "data": ("data", "data", "Fetch a data set, describe it, deal it out."),
+    "demo": ("demo", "demo", "Compare four methods on real data, in less than a minute."),
+    "doctor": ("doctor", "doctor", "Say what is installed and whether a small run works."),
+    "export": ("run", "export", "Write a trained model as safetensors."),
+    "list": ("listing", "list_", "List methods, datasets, models, partitions, parts."),
+    "report": ("run", "report", "One page from one run or several."),
+    "resume": ("run", "resume", "Go on with a run, bit for bit."),
+    "run": ("run", "run", "Run a spec to its end."),
+}
 
 
 class Commands(click.Group):
-    """The group that turns what a user can mend into a sentence."""
+    """The group that knows its commands before they are imported, and turns what a user can mend into a sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(TABLE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in TABLE:
+            return None
+        module, name, _ = TABLE[cmd_name]
+        found: click.Command = getattr(importlib.import_module(f"disue.cli.{module}"), name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, _, said) in TABLE.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -54,20 +80,6 @@ def cli() -> None:
 
     Start with `disue demo`. Every key of a spec is in docs/spec.md and in `disue list … --keys`.
     """
-
-
-for command in (
-    demo.demo,
-    run.run,
-    run.resume,
-    run.report,
-    run.export,
-    run.compare,
-    listing.list_,
-    data.data,
-    doctor.doctor,
-):
-    cli.add_command(command)
 
 
 def entry() -> None:

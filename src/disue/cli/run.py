@@ -25,7 +25,7 @@ DATA_DIR = click.option(
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 
 
-@click.command(short_help="Run a spec to its end.")
+@click.command()
 @click.argument("spec", type=FILE)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. local.lr=0.1.")
 @click.option("--seed", type=int, help="Override the spec's seed.")
@@ -45,7 +45,7 @@ def run(
     _end(summary, where, quiet=quiet)
 
 
-@click.command(short_help="Go on with a run, bit for bit.")
+@click.command()
 @click.argument("run_dir", type=FOLDER)
 @DATA_DIR
 @QUIET
@@ -86,7 +86,7 @@ def _end(summary: dict[str, Any], where: Path, *, quiet: bool) -> None:
     click.echo(str(page if page.exists() else where))
 
 
-@click.command(short_help="One page from one run or several.")
+@click.command()
 @click.argument("run_dirs", type=FOLDER, nargs=-1, required=True, metavar="RUN_DIR…")
 @click.option("--out", type=FILE, help="The page.  [default: RUN_DIR/report.html; of several runs comparison.html]")
 def report(run_dirs: tuple[Path, ...], out: Path | None) -> None:
@@ -97,7 +97,7 @@ def report(run_dirs: tuple[Path, ...], out: Path | None) -> None:
     click.echo(str(disue.report(list(run_dirs), target)))
 
 
-@click.command(short_help="Write a trained model as safetensors.")
+@click.command()
 @click.argument("run_dir", type=FOLDER)
 @click.option("--what", required=True, metavar="WHAT", help="expert, average or group:NUMBER.")
 @click.option("--to", required=True, type=FILE, help="The .safetensors file.")
@@ -106,7 +106,7 @@ def export(run_dir: Path, what: str, to: Path) -> None:
     click.echo(str(api.export(run_dir, what, to)))
 
 
-@click.command(short_help="Run a study and tabulate it.")
+@click.command()
 @click.argument("study", type=FILE)
 @click.option("--out", required=True, type=FOLDER, help="Folder of the runs, results.csv and table.md.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
