@@ -22,4 +22,8 @@ def make(name: str, block: int = 0) -> Backend:
         from disue.engine.stacked import BLOCK, Stacked
 
         return Stacked(block or BLOCK)
+    if name == "native":
+        from disue.engine.native import Native
+
+        return Native()
     raise unknown("engine.backend", name, NAMES)
