@@ -46,10 +46,11 @@ def choose(
     here: Here, work: Work, local: Local, contexts: Mapping[int, Context], sizes: Mapping[int, int], rounds: int
 ) -> Choice:
     """By rule where the run is short, else by measurement on the clients of this exchange."""
-    offered = _offered(here, work, local, len(sizes))
-    first = _by_rule(work, local, offered)
     seconds = predicted(work, local, sizes, rounds)
-    if seconds < WORTH or len(offered) == 1 or work.device != "cpu":
+    short = seconds < WORTH or work.device != "cpu"
+    offered = _offered(here, work, local, len(sizes), compiled=not short)
+    first = _by_rule(work, local, offered)
+    if short or len(offered) == 1:
         return first
     key = key_of(work, local, sizes)
     known = remembered(key)
@@ -61,13 +62,16 @@ def choose(
     return remember(key, found)
 
 
-def _offered(here: Here, work: Work, local: Local, clients: int) -> list[Choice]:
+def _offered(here: Here, work: Work, local: Local, clients: int, compiled: bool) -> list[Choice]:
+    """The backends that can do this work. Compiled code takes seconds to make, and is never taken by rule:
+    whether it lies ready must not decide the bits of a run."""
     found = [Choice("lean", why="by rule")]
     if work.network.input_kind == "image" and work.device == "cpu":
         found.append(Choice("lean-plain", why="by rule"))
     if clients >= FEW or work.device != "cpu":
         found.append(Choice("stacked", block_for(clients), "by rule"))
-    found.append(Choice("native", why="by rule"))
+    if compiled:
+        found.append(Choice("native", why="by rule"))
     return [one for one in found if not _refused(here, one, work, local)]
 
 
@@ -85,7 +89,7 @@ def _by_rule(work: Work, local: Local, offered: list[Choice]) -> Choice:
     batch = max((phase.sgd.batch for phase in local.phases), default=1)
     if "stacked" in by_name and (work.device != "cpu" or batch * flops(work.network) < SMALL):
         return by_name["stacked"]
-    return by_name.get("native", by_name["lean"])
+    return by_name["lean"]
 
 
 def _measured(

@@ -26,27 +26,17 @@ def library(real: str) -> ctypes.CDLL:
     """The code for `real` = "float" or "double", compiled where no earlier process did. Raises Unavailable.
 
     It lies in the user's cache folder under a hash of source, compiler, flags and processor. A file that
-    does not load is compiled again. Processes may build at once: each writes its own file and renames it.
+    is damaged is compiled again. Processes may build at once: each writes its own file and renames it.
     """
     compiler = _compiler()
     target = _target(compiler, real)
-    if target.exists():
+    loaded = _loaded(target) if _whole(target) else None
+    if loaded is None:
+        _compile(compiler, real, target)
         loaded = _loaded(target)
-        if loaded is not None:
-            return loaded
-    _compile(compiler, real, target)
-    loaded = _loaded(target)
     if loaded is None:
         raise Unavailable(f"what {compiler[0]} compiled does not load")
     return loaded
-
-
-def built(real: str) -> bool:
-    """Whether an earlier process has compiled it, so that loading costs nothing."""
-    try:
-        return _target(_compiler(), real).exists()
-    except Unavailable:
-        return False
 
 
 def _compiler() -> list[str]:
@@ -56,7 +46,7 @@ def _compiler() -> list[str]:
         path = shutil.which(words[0])
         if path is not None:
             return [path, *words[1:]]
-    raise Unavailable(f'no C++ compiler is found ({named[0] if named else "g++, clang++ or c++"})')
+    raise Unavailable(f"no C++ compiler is found ({named[0] if named else 'g++, clang++ or c++'})")
 
 
 def _flags(real: str) -> list[str]:
@@ -107,11 +97,25 @@ def _compile(compiler: list[str], real: str, target: Path) -> None:
             said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
             line = next((one for one in said if "error" in one), said[0])
             raise Unavailable(f"{compiler[0]} cannot compile it ({line[:160]})")
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
         os.replace(made, target)
+        _digest(target).write_text(digest)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{compiler[0]} did not compile it ({type(error).__name__})") from error
     finally:
         made.unlink(missing_ok=True)
+
+
+def _digest(target: Path) -> Path:
+    return target.with_suffix(".sha256")
+
+
+def _whole(target: Path) -> bool:
+    """Whether a library is what was compiled: loading a damaged one can end the process."""
+    try:
+        return _digest(target).read_text() == hashlib.sha256(target.read_bytes()).hexdigest()
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _loaded(path: Path) -> ctypes.CDLL | None:
