@@ -10,7 +10,8 @@ from engine_bed import IDS, Erm, bed
 
 from disue.engine import choice as choosing
 from disue.engine.crew import Choice
-from disue.engine.native import check, library as native
+from disue.engine.native import check
+from disue.engine.native import library as native
 
 try:
     native._compiler()

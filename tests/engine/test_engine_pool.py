@@ -6,15 +6,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_bed import IDS, Phased, Step, bed
+from engine_bed import EVERY, IDS, Phased, Step, bed
 from test_engine_backends import PARTS
 
 from disue.core.errors import UserError
+from disue.core.groups import Groups
 from disue.engine.pool.arena import Arena, pack, unpack
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
@@ -56,11 +57,66 @@ def test_one_two_and_three_workers_give_the_same_bits(backend, part):
                 assert np.array_equal(value, found[0][1][i][name])
 
 
+@pytest.mark.parametrize("per_class", [False, True])
+def test_what_clients_choose_and_measure_has_the_same_bits(per_class):
+    b = bed("tiny", sizes=SIZES)
+    starts = np.stack([b.start, b.start * np.float32(0.5), b.start + np.float32(0.01)])
+    which, ids = np.tile(np.arange(3), (len(SIZES), 1)), tuple(sorted(SIZES))
+    found = []
+    for workers in (1, 2):
+        with b.engine("lean", workers=workers) as engine:
+            for round in (3, 4):  # the workers are there from the first training on
+                report = replace(EVERY, choice="shares")
+                orders = b.orders(PARTS["plain"], ids, starts=starts, which=which, round=round, report=report)
+                uploads = engine.answer(b.world(), orders)
+            groups = Groups.make({4001: 2, 17: 0, 902: 2, 5: 0})  # 77 is in none
+            moments = uploads.moments(groups, under=None, against=b.start, per_class=per_class)
+            found.append((uploads.choice(), moments))
+    (choice, mine), (other, theirs) = found
+    assert np.array_equal(choice, other) and 0 < choice.max() <= 1
+    for name in ("counts", "sums", "second", "cross_xx", "cross_xy"):
+        assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
+    assert mine.counts.sum() == sum(SIZES.values()) - SIZES[77]
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """A chore that kills its process a number of times."""
+
+    marker: str
+    spare: int
+    doing = "measuring"
+    ids = (902,)
+
+    def do(self, here):
+        left = int(Path(self.marker).read_text())
+        if left and os.getpid() != self.spare:
+            Path(self.marker).write_text(str(left - 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 42
+
+
+def test_a_worker_that_dies_measuring_costs_its_chore_once(tmp_path):
+    b = bed("mlp")
+    marker = tmp_path / "left"
+    with b.engine("lean", workers=2) as engine:
+        engine.answer(b.world(), b.orders(PARTS["plain"]))
+        chore, harmless = Fatal(str(marker), os.getpid()), Fatal(str(tmp_path / "none"), os.getpid())
+        marker.write_text("1")
+        (tmp_path / "none").write_text("0")
+        assert list(engine.staff.each([chore, harmless], b.network, 3)) == [42, 42]
+        (note,) = engine.staff.pool.notes
+        assert "measuring client 902" in note and "run again" in note
+        marker.write_text("99")
+        with pytest.raises(UserError, match="measuring client 902 in round 3 ended 2 times"):
+            list(engine.staff.each([chore, harmless], b.network, 3))
+
+
 def test_closing_leaves_no_process():
     b = bed("mlp")
     engine = b.engine("lean", workers=2)
     engine.answer(b.world(), b.orders(PARTS["plain"]))
-    pids = [engine._pool._nursery.pid, *engine._pool.pids]
+    pids = [engine.staff.pool._nursery.pid, *engine.staff.pool.pids]
     assert len(pids) == 3 and all(alive(pid) for pid in pids)
     engine.close()
     assert gone(pids)
@@ -103,7 +159,7 @@ def test_a_task_that_kills_twice_is_reported_with_its_client(tmp_path):
     b = bed("mlp")
     with b.engine("lean", workers=2) as engine:
         engine.answer(b.world(), b.orders(Phased((Step(),))))
-        pids = [engine._pool._nursery.pid, *engine._pool.pids]
+        pids = [engine.staff.pool._nursery.pid, *engine.staff.pool.pids]
         with pytest.raises(UserError) as caught:
             engine.answer(b.world(), b.orders(deadly(tmp_path, 99), ids=(17,)))
         assert "client 17" in str(caught.value) and "SIGKILL" in str(caught.value)
@@ -165,7 +221,7 @@ from engine_bed import Erm, bed
 b = bed("mlp")
 engine = b.engine("lean", workers=2)
 engine.answer(b.world(), b.orders(Erm(epochs=1)))
-print(engine._pool._nursery.pid, *engine._pool.pids, flush=True)
+print(engine.staff.pool._nursery.pid, *engine.staff.pool.pids, flush=True)
 try:
     engine.answer(b.world(), b.orders(Erm(epochs=10**7)))
 finally:

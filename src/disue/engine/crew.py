@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from disue.core.checks import Array
 from disue.core.clients import Context, Local
 from disue.engine.interface import Backend, Job, Trained, Work
 from disue.engine.registry import make
@@ -30,21 +32,31 @@ class Choice:
 
 
 class Here:
-    """Trains in this process."""
+    """What this process does clients' work with: their data, backends that are made once, memory that is shared.
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    view   where a chore writes what another process reads
+    """
+
+    def __init__(self, shelf: Shelf, view: Callable[[Any], Array] | None = None) -> None:
+        self.shelf, self._view = shelf, view
         self._backends: dict[tuple[str, int], Backend] = {}
 
-    def backend(self, choice: Choice) -> Backend:
-        """The backend itself; it is made once."""
-        key = (choice.backend, choice.block)
+    def made(self, backend: str, block: int = 0) -> Backend:
+        """The backend itself."""
+        key = (backend, block)
         if key not in self._backends:
             self._backends[key] = make(*key)
         return self._backends[key]
 
+    def backend(self, choice: Choice) -> Backend:
+        return self.made(choice.backend, choice.block)
+
+    def view(self, ref: Any) -> Array:
+        assert self._view is not None
+        return self._view(ref)
+
     def job(self, client: int, local: Local, context: Context) -> Job:
-        data = self._shelf.get(client)
+        data = self.shelf.get(client)
         return Job(client, local, context, data.inputs, data.labels)
 
     def train(

@@ -10,22 +10,20 @@ import numpy as np
 import torch
 
 from disue.core.checks import Array, Float64, IntVector, frozen
-from disue.core.clients import Clients, Context, Local, Memory, Order, SelfTrained
+from disue.core.clients import Clients, Context, Local, Memory, Order
 from disue.core.errors import UserError, unknown
 from disue.core.orders import Orders
 from disue.core.world import World
-from disue.engine import fitting
 from disue.engine.answers import Answer, fault
-from disue.engine.choice import choose, predicted, workers_for
-from disue.engine.crew import Choice, Here
-from disue.engine.interface import Trained, Work
+from disue.engine.chores import Choosing, Measuring, portions
+from disue.engine.crew import Choice
+from disue.engine.interface import Work
+from disue.engine.measure import ClientMoments
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
-from disue.engine.pool import Pool
-from disue.engine.pool.worker import Setup
 from disue.engine.precision import checked_precision
 from disue.engine.registry import NAMES
-from disue.engine.shelf import Shelf
+from disue.engine.staff import Staff
 from disue.engine.traffic import Traffic
 
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
@@ -84,22 +82,25 @@ class Engine:
         self.memory = MemoryStore() if memory is None else memory
         self.dtype = torch.float64 if double else torch.float32
         self.precision = checked_precision(precision, device)
-        self.workers = workers if device == "cpu" else 1
-        self._clients, self._cache, self._block = clients, cache * 2**20, block
-        self._shelf = Shelf(clients, self.dtype, device, self._cache)
-        self._here = Here(self._shelf)
-        self._pool: Pool | None = None
-        self.choice: Choice | None = None
-        if isinstance(backend, Choice):
-            self.choice = backend
-        elif backend != "auto":
-            self.choice = Choice(backend, block if backend == "stacked" else 0)
+        self._clients = clients
+        self.staff = Staff(
+            clients,
+            backend,
+            block,
+            workers=workers if device == "cpu" else 1,
+            cache=cache,
+            dtype=self.dtype,
+            device=device,
+        )
+
+    @property
+    def choice(self) -> Choice | None:
+        """The backend that trains, once that is known."""
+        return self.staff.choice
 
     def close(self) -> None:
         """Ends the workers."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        self.staff.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -118,7 +119,10 @@ class Engine:
         notes: list[str] = []
         work: Iterator[tuple[Answer, Memory]]
         if orders.local is None:
-            work = ((_surveyed(orders, self._ask(world, orders, i, traffic)), {}) for i in orders.ids.tolist())
+            told = self._chosen(world, orders)
+            work = (
+                (_surveyed(orders, self._ask(world, orders, i, traffic, told.get(i))), {}) for i in orders.ids.tolist()
+            )
         else:
             work = self._train(world, orders, orders.local, traffic, notes)
         kept, dropped = [], {}
@@ -133,22 +137,36 @@ class Engine:
                 self.memory.put(answer.id, memory)
         if self.memory.note:
             notes.append(self.memory.note)
-        return PlainUploads(world, orders, kept, self._shelf, dict(sorted(dropped.items())), traffic, tuple(notes))
+        return PlainUploads(world, orders, kept, self._measured, dict(sorted(dropped.items())), traffic, tuple(notes))
 
-    def _ask(self, world: World, orders: Orders, client: int, traffic: Traffic) -> _Asked:
-        """Sends a client its vectors, has it choose, and probes its data where that is asked."""
+    def _chosen(self, world: World, orders: Orders) -> dict[int, tuple[Float64, float]]:
+        """id → (what it chose among its candidates, seconds), where the orders have clients choose."""
+        if orders.report.choice == "none":
+            return {}
+        which = dict(zip(orders.ids.tolist(), orders.which, strict=True))
+        chores = [
+            Choosing(world.network, orders.starts, {i: which[i] for i in ids}, shares=orders.report.choice != "loss")
+            for ids in portions(list(which))
+        ]
+        done = self.staff.each(chores, world.network, orders.round)
+        return {client: (choice, seconds) for portion in done for client, choice, seconds in portion}
+
+    def _measured(self, asked: Measuring, round: int) -> Iterator[tuple[int, ClientMoments, float]]:
+        chores = [replace(asked, under={client: asked.under[client] for client in ids}) for ids in portions(asked.ids)]
+        for portion in self.staff.each(chores, asked.network, round):
+            yield from portion
+
+    def _ask(
+        self, world: World, orders: Orders, client: int, traffic: Traffic, told: tuple[Float64, float] | None
+    ) -> _Asked:
+        """Sends a client its vectors, and probes its data where that is asked; `told` is what it chose."""
         at = int(np.searchsorted(orders.ids, client))
         which = orders.which[at]
         into = which if orders.into is None else orders.into[at]
         traffic.start(client, [*which.tolist(), *into.tolist()])
         begun = time.perf_counter()
         candidates = frozen(orders.starts[which])
-        choice = np.eye(1, which.size)[0]
-        if orders.report.choice != "none":
-            data = self._shelf.get(client)
-            losses = fitting.losses(world.network, candidates, data.x, data.y)
-            one_hot = np.eye(which.size)[fitting.chosen(losses)]
-            choice = one_hot if orders.report.choice == "loss" else fitting.shares(losses)
+        choice, before = (np.eye(1, which.size)[0], 0.0) if told is None else told
         chosen = int(np.argmax(choice))
         received = frozen(orders.starts[into[chosen]])
         own = self.memory.get(client).get(END) if orders.own else None
@@ -166,17 +184,18 @@ class Engine:
         )
         extras: Mapping[str, Array] = {}
         if orders.probe is not None:
-            data = self._shelf.get(client)
+            data = self.staff.shelf.get(client)
             extras = orders.probe(data.x, data.y, order)
-        return _Asked(order, received, choice, extras, time.perf_counter() - begun)
+        return _Asked(order, received, choice, extras, before + time.perf_counter() - begun)
 
     def _train(
         self, world: World, orders: Orders, local: Local, traffic: Traffic, notes: list[str]
     ) -> Iterator[tuple[Answer, Memory]]:
         """(answer, new memory) of each client, in the order in which they are done."""
         asked: dict[int, tuple[_Asked, Context]] = {}
+        told = self._chosen(world, orders)
         for client in orders.ids.tolist():
-            found = self._ask(world, orders, client, traffic)
+            found = self._ask(world, orders, client, traffic, told.get(client))
             asked[client] = found, local.context(found.order, self.memory.get(client))
         work = Work(
             world.network,
@@ -189,7 +208,7 @@ class Engine:
             self.precision,
         )
         contexts = {client: context for client, (_, context) in asked.items()}
-        for trained in self._run(work, local, contexts, world.rounds, notes):
+        for trained in self.staff.train(work, local, contexts, world.rounds, notes):
             found, context = asked.pop(trained.id)
             done = local.finish(trained.ends, trained.steps, context, found.order)
             memory = dict(done.memory)
@@ -218,62 +237,6 @@ class Engine:
                 found.seconds + trained.seconds,
             )
             yield answer, memory
-
-    # -- who trains ----------------------------------------------------------------------------------
-
-    def _run(
-        self, work: Work, local: Local, contexts: Mapping[int, Context], rounds: int, notes: list[str]
-    ) -> Iterator[Trained]:
-        sizes = {client: self._clients.size(client) for client in contexts}
-        if not sizes:
-            return
-        choice = self._choose(work, local, contexts, sizes, rounds, notes)
-        pool = self._pooled(work, local, sizes, rounds)
-        if pool is None:
-            yield from self._here.train(work, local, contexts, sizes, choice)
-            return
-        blocks = self._here.backend(choice).cut(local, sizes)
-        try:
-            yield from pool.train(work, local, contexts, blocks, choice)
-        except BaseException:
-            self.close()  # tasks may be under way: no worker of this exchange may answer the next one
-            raise
-        notes += pool.notes
-        pool.notes.clear()
-
-    def _choose(
-        self,
-        work: Work,
-        local: Local,
-        contexts: Mapping[int, Context],
-        sizes: Mapping[int, int],
-        rounds: int,
-        notes: list[str],
-    ) -> Choice:
-        """The run's backend, or for this work another one, with the reason among the notes."""
-        if isinstance(local, SelfTrained):
-            if self.choice is None or self.choice.backend != "loop":
-                notes.append(f"{type(local).__name__} trains by itself: it ran on the loop backend")
-            return Choice("loop")
-        if self.choice is None:
-            self.choice = choose(self._here, work, local, contexts, sizes, rounds)
-            if self._block and self.choice.backend == "stacked":
-                self.choice = replace(self.choice, block=self._block)
-            notes.append(f"engine: {self.choice}")
-        why = self._here.backend(self.choice).refuses(work, local)
-        if why:
-            notes.append(f"engine: trained with lean instead of {self.choice.backend}: {why}")
-            return Choice("lean")
-        return self.choice
-
-    def _pooled(self, work: Work, local: Local, sizes: Mapping[int, int], rounds: int) -> Pool | None:
-        """The workers, started when the first long exchange needs them."""
-        if self.workers == 0:
-            self.workers = workers_for(predicted(work, local, sizes, rounds), self.device)
-        if self.workers > 1 and self._pool is None:
-            setup = Setup(self._clients, work.network, self._cache, self.dtype, self.device)
-            self._pool = Pool(self.workers, setup)
-        return self._pool
 
 
 def _surveyed(orders: Orders, found: _Asked) -> Answer:

@@ -2,58 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from disue.core.checks import Float64, Vector
+from disue.core.checks import Array, Float64, IntVector, Vector
 from disue.core.groups import Groups
 from disue.core.uploads import Moments
-from disue.core.world import World
-from disue.engine.answers import Answer
+from disue.core.world import Network
 from disue.engine.linear import product, symmetric
-from disue.engine.shelf import Shelf
 
 
-def measure(
-    world: World,
-    groups: Groups,
-    members: Sequence[tuple[Answer, int]],
-    shelf: Shelf,
-    under: Vector | None,
+class ClientMoments(NamedTuple):
+    """What one client measures: F features, of C classes; float64.
+
+    counts (C,), sums (C, F)      second (F, F), or (C, F, F) by class
+    xx (F + 1, F + 1), xy (F + 1, F)   of the features before, with a one, and after; None where not asked
+    """
+
+    counts: IntVector
+    sums: Float64
+    second: Float64
+    xx: Float64 | None
+    xy: Float64 | None
+
+
+def of_client(
+    network: Network,
+    x: Array,
+    y: IntVector,
+    classes: int,
+    under: Vector,
     against: Vector | None,
     per_class: bool,
-) -> Moments:
-    """Sums over `members` (in the order of ids) of what each measures on its own training data.
+) -> ClientMoments:
+    """The moments of a client's training data. Evaluation mode, with the statistics of the vector itself."""
+    seen = network.features(under, x).astype(np.float64)
+    f = seen.shape[1]
+    one_hot = np.zeros((classes, y.size))
+    one_hot[y, np.arange(y.size)] = 1.0
+    across = np.ascontiguousarray(seen.T)  # (features, n)
+    if per_class:
+        second = np.zeros((classes, f, f))
+        for label in np.unique(y):
+            of = np.ascontiguousarray(across[:, y == label])
+            second[label] = symmetric(product(of, of))
+    else:
+        second = symmetric(product(across, across))
+    xx = xy = None
+    if against is not None:
+        earlier = network.features(against, x).astype(np.float64)
+        before = np.ascontiguousarray(np.concatenate([earlier, np.ones((y.size, 1))], axis=1).T)  # (features + 1, n)
+        xx, xy = symmetric(product(before, before)), product(before, across)
+    return ClientMoments(np.bincount(y, minlength=classes), product(one_hot, across), second, xx, xy)
 
-    Evaluation mode, with the statistics of the vector that is measured under; float64 throughout.
-    """
-    g, classes, f = groups.numbers.size, world.layout.classes, world.layout.features
+
+def summed(
+    groups: Groups,
+    classes: int,
+    features: int,
+    found: Iterable[tuple[int, ClientMoments]],
+    *,
+    per_class: bool,
+    crossed: bool,
+) -> Moments:
+    """Sums of (row of the group, moments), in the order given."""
+    g, f = groups.numbers.size, features
     counts, sums = np.zeros((g, classes), np.int64), np.zeros((g, classes, f))
     second = np.zeros((g, classes, f, f)) if per_class else np.zeros((g, f, f))
     xx, xy = np.zeros((f + 1, f + 1)), np.zeros((f + 1, f))
-    for answer, row in members:
-        data = shelf.get(answer.id)
-
-        def features(vector: Vector, inputs: np.ndarray = data.x) -> Float64:
-            return world.network.features(vector, inputs).astype(np.float64)
-
-        seen = features(answer.received if under is None else under)
-        counts[row] += np.bincount(data.y, minlength=classes)
-        one_hot = np.zeros((classes, data.y.size))
-        one_hot[data.y, np.arange(data.y.size)] = 1.0
-        across = np.ascontiguousarray(seen.T)  # (features, n)
-        sums[row] += product(one_hot, across)
-        if per_class:
-            for label in np.unique(data.y):
-                of = np.ascontiguousarray(across[:, data.y == label])
-                second[row, label] += symmetric(product(of, of))
-        else:
-            second[row] += symmetric(product(across, across))
-        if against is not None:
-            before = np.concatenate([features(against), np.ones((data.y.size, 1))], axis=1).T
-            before = np.ascontiguousarray(before)  # (features + 1, n)
-            xx += symmetric(product(before, before))
-            xy += product(before, across)
-    crossed = against is not None
+    for row, one in found:
+        counts[row] += one.counts
+        sums[row] += one.sums
+        second[row] += one.second
+        if one.xx is not None and one.xy is not None:
+            xx += one.xx
+            xy += one.xy
     return Moments(groups.numbers, counts, sums, second, xx if crossed else None, xy if crossed else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,9 +16,9 @@ from disue.core.sketches import Sketched
 from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
 from disue.core.world import World
 from disue.engine.answers import Answer
+from disue.engine.chores import Measuring
 from disue.engine.linear import EXACT, blocks, gram, sketch
-from disue.engine.measure import measure
-from disue.engine.shelf import Shelf
+from disue.engine.measure import ClientMoments, summed
 from disue.engine.traffic import Traffic
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class PlainUploads:
         world: World,
         orders: Orders,
         answers: Sequence[Answer],
-        shelf: Shelf,
+        measure: Callable[[Measuring, int], Iterable[tuple[int, ClientMoments, float]]],
         dropped: Mapping[int, str],
         traffic: Traffic,
         notes: tuple[str, ...] = (),
     ) -> None:
-        self._world, self._orders, self._shelf, self._traffic = world, orders, shelf, traffic
+        self._world, self._orders, self._measure, self._traffic = world, orders, measure, traffic
         self._answers = tuple(sorted(answers, key=lambda answer: answer.id))
         self._ids = np.array([answer.id for answer in self._answers], np.int64)
         self.dropped, self.notes = dict(dropped), notes
@@ -107,10 +107,21 @@ class PlainUploads:
         per_class: bool = False,
     ) -> Moments:
         self._asked(Sight.MOMENTS)
-        members = list(self._members(groups))
+        members, layout = list(self._members(groups)), self._world.layout
         self._traffic.moments([answer for answer, _ in members], under, against, per_class)
-        with self._traffic.timed():
-            return measure(self._world, groups, members, self._shelf, under, against, per_class)
+        asked = Measuring(
+            self._world.network,
+            layout.classes,
+            {answer.id: answer.received if under is None else under for answer, _ in members},
+            against,
+            per_class,
+        )
+        found = {}
+        for client, moments, seconds in self._measure(asked, self._orders.round):
+            found[client] = moments
+            self._traffic.seconds += seconds
+        rows = ((row, found[answer.id]) for answer, row in members)
+        return summed(groups, layout.classes, layout.features, rows, per_class=per_class, crossed=against is not None)
 
     def vectors(self, of: str = UPDATE) -> Matrix:
         self._asked(Sight.VECTORS)

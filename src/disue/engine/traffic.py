@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -63,13 +61,6 @@ class Traffic:
             for name in names:
                 self._send(sent, name)
             self.up += COUNT * classes + FLOAT * numbers
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """The clients' seconds spent inside."""
-        begun = time.perf_counter()
-        yield
-        self.seconds += time.perf_counter() - begun
 
     def _send(self, sent: set[str], name: str) -> None:
         if name not in sent:

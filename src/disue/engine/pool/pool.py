@@ -20,11 +20,13 @@ import numpy as np
 
 from disue.core.clients import Context, Local
 from disue.core.errors import UserError
+from disue.core.world import Network
+from disue.engine.chores import Chore, Training
 from disue.engine.crew import Choice
 from disue.engine.interface import Trained, Work
 from disue.engine.pool.arena import Arena, pack
 from disue.engine.pool.nursery import STATUS
-from disue.engine.pool.worker import Setup, Task
+from disue.engine.pool.worker import Setup
 
 TRIES = 2  # a task whose worker died is run again once
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -86,45 +88,23 @@ class Pool:
         self._round.reset()
         d = work.network.layout.d
         kind = np.float64 if "64" in str(work.dtype) else np.float32
-        tasks: list[tuple[bytes, Task]] = []
+        chores = []
         for ids in blocks:
-            ends = {i: {name: self._round.room((d,), kind) for name in contexts[i].trained} for i in ids}
-            task = Task(work, local, choice.backend, choice.block, {i: contexts[i] for i in ids}, ends)
-            tasks.append((self._pack(task, work.network), task))
-        todo, tries, left = list(range(len(tasks))), [0] * len(tasks), len(tasks)
-        idle = list(self._workers)
-        while left:
-            while todo and idle:
-                worker, at = idle.pop(0), todo.pop(0)
-                worker.task, tries[at] = at, tries[at] + 1
-                self._send(worker, ("train", tasks[at][0], self._paths()))
-            for door in wait([worker.door for worker in self._workers if worker.task >= 0]):
-                worker = next(one for one in self._workers if one.door is door)
-                at, worker.task = worker.task, -1
-                try:
-                    word, said = worker.door.recv()
-                except (EOFError, OSError):
-                    word, said = "died", self._why(worker.pid)
-                    worker = self._replace(worker)
-                if word in ("died", "memory"):
-                    who = _clients(tasks[at][1].contexts)
-                    if tries[at] >= TRIES:
-                        raise UserError(
-                            f"engine: a worker training {who} in round {work.round} ended {tries[at]} times ({said}); "
-                            "take a smaller engine.block or fewer engine.workers",
-                            key="engine.workers",
-                        )
-                    self.notes.append(f"a worker training {who} ended ({said}); its task was run again")
-                    todo.insert(0, at)
-                elif word == "refused":
-                    raise said
-                elif word == "failed":
-                    raise RuntimeError(f"in a worker training {_clients(tasks[at][1].contexts)}:\n{said}")
-                else:
-                    left -= 1
-                    yield from self._trained(tasks[at][1], said)
-                idle.append(worker)
+            rows = {i: {name: self._round.room((d,), kind) for name in contexts[i].trained} for i in ids}
+            chores.append(Training(work, local, choice.backend, choice.block, {i: contexts[i] for i in ids}, rows))
+        for at, said in self._done(chores, work.network, work.round):
+            for client, steps, loss, seconds in said:
+                ends = {name: self._round.view(ref).copy() for name, ref in chores[at].rows[client].items()}
+                yield Trained(client, ends, steps, loss, seconds)
         self._round.reset()
+
+    def each(self, chores: Sequence[Chore], network: Network, round: int) -> Iterator[Any]:
+        """What each chore gives, in their order."""
+        self._gather()
+        self._round.reset()
+        found = dict(self._done(chores, network, round))
+        self._round.reset()
+        return (found[at] for at in range(len(chores)))
 
     def close(self) -> None:
         """Ends every process of the pool, whatever it is doing."""
@@ -146,10 +126,42 @@ class Pool:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _trained(self, task: Task, said: Sequence[tuple[int, int, float, float]]) -> Iterator[Trained]:
-        for client, steps, loss, seconds in said:
-            ends = {name: self._round.view(ref).copy() for name, ref in task.ends[client].items()}
-            yield Trained(client, ends, steps, loss, seconds)
+    def _done(self, chores: Sequence[Chore], network: Network, round: int) -> Iterator[tuple[int, Any]]:
+        """(index, what it gave) of each chore, as they are done by whichever worker is free, begun in their order."""
+        blobs = [_packed(chore, self._round, network) for chore in chores]
+        todo, tries, left = list(range(len(chores))), [0] * len(chores), len(chores)
+        idle = list(self._workers)
+        while left:
+            while todo and idle:
+                worker, at = idle.pop(0), todo.pop(0)
+                worker.task, tries[at] = at, tries[at] + 1
+                self._send(worker, ("do", blobs[at], self._paths()))
+            for door in wait([worker.door for worker in self._workers if worker.task >= 0]):
+                worker = next(one for one in self._workers if one.door is door)
+                at, worker.task = worker.task, -1
+                try:
+                    word, said = worker.door.recv()
+                except (EOFError, OSError):
+                    word, said = "died", self._why(worker.pid)
+                    worker = self._replace(worker)
+                what = f"{chores[at].doing} {_clients(chores[at].ids)}"
+                if word in ("died", "memory"):
+                    if tries[at] >= TRIES:
+                        raise UserError(
+                            f"engine: a worker {what} in round {round} ended {tries[at]} times ({said}); "
+                            "take a smaller engine.block or fewer engine.workers",
+                            key="engine.workers",
+                        )
+                    self.notes.append(f"a worker {what} ended ({said}); its task was run again")
+                    todo.insert(0, at)
+                elif word == "refused":
+                    raise said
+                elif word == "failed":
+                    raise RuntimeError(f"in a worker {what}:\n{said}")
+                else:
+                    left -= 1
+                    yield at, said
+                idle.append(worker)
 
     def _hire(self) -> Connection:
         here, there = socket.socketpair()
@@ -197,9 +209,6 @@ class Pool:
     def _pack_setup(self) -> bytes:
         return _packed(self.setup, self._data, None)
 
-    def _pack(self, task: Task, network: object) -> bytes:
-        return _packed(task, self._round, network)
-
     def _why(self, pid: int) -> str:
         """How a worker ended, as its parent saw it."""
         until = time.monotonic() + 2.0
@@ -229,7 +238,7 @@ def _packed(value: object, arena: Arena, network: object) -> bytes:
         ) from error
 
 
-def _clients(ids: Mapping[int, object]) -> str:
+def _clients(ids: Sequence[int]) -> str:
     names = [str(i) for i in ids]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"client{'s' if len(names) > 1 else ''} {', '.join(names[:5])}{more}"

@@ -1,4 +1,4 @@
-"""What a worker process does: it takes a block, trains it with one thread, and writes the ends in their rows."""
+"""What a worker process does: it takes a chore, does it with one thread, and answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from disue.core.clients import Clients, Context, Local
+from disue.core.clients import Clients
 from disue.core.errors import UserError
 from disue.core.world import Network
-from disue.engine.interface import Backend, Job, Work
-from disue.engine.pool.arena import Arena, Ref, unpack
-from disue.engine.registry import make
+from disue.engine.chores import Chore
+from disue.engine.crew import Here
+from disue.engine.pool.arena import Arena, unpack
 from disue.engine.shelf import Shelf
 
 
@@ -31,18 +31,6 @@ class Setup:
     device: str
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A block to train: the clients' contexts, and where the end of each trained vector goes."""
-
-    work: Work
-    local: Local
-    backend: str
-    block: int
-    contexts: dict[int, Context]
-    ends: dict[int, dict[str, Ref]]
-
-
 def main(fd: int) -> None:
     """Serves until the other end closes."""
     torch.set_num_threads(1)
@@ -51,8 +39,7 @@ def main(fd: int) -> None:
     door.send(os.getpid())
     arenas: dict[str, Arena] = {}
     held: Setup | None = None
-    backends: dict[tuple[str, int], Backend] = {}
-    shelf: Shelf | None = None
+    here: Here | None = None
     try:
         while True:
             kind, blob, paths = door.recv()
@@ -64,14 +51,12 @@ def main(fd: int) -> None:
                     held = unpack(blob, arenas)
                     assert held is not None
                     shelf = Shelf(held.clients, held.dtype, held.device, held.cache)
+                    here = Here(shelf, lambda ref: arenas[ref.arena].view(ref))
                     answer: Any = ("ready", None)
                 else:
-                    assert held is not None and shelf is not None
-                    task: Task = unpack(blob, arenas, held.network)
-                    key = (task.backend, task.block)
-                    if key not in backends:
-                        backends[key] = make(*key)
-                    answer = ("done", _train(backends[key], task, shelf, arenas))
+                    assert held is not None and here is not None
+                    chore: Chore = unpack(blob, arenas, held.network)
+                    answer = ("done", chore.do(here))
             except UserError as error:
                 answer = ("refused", error)
             except MemoryError:
@@ -85,19 +70,3 @@ def main(fd: int) -> None:
                 door.send(("failed", str(answer[1])))
     except (EOFError, OSError):
         return
-
-
-def _train(backend: Backend, task: Task, shelf: Shelf, arenas: dict[str, Arena]) -> list[tuple[int, int, float, float]]:
-    """(id, steps, loss, seconds) of each client; the ends lie in the arena."""
-
-    def jobs() -> Any:
-        for client, context in task.contexts.items():
-            data = shelf.get(client)
-            yield Job(client, task.local, context, data.inputs, data.labels)
-
-    out = []
-    for trained in backend.train(task.work, jobs()):
-        for name, ref in task.ends[trained.id].items():
-            arenas[ref.arena].view(ref)[...] = trained.ends[name]
-        out.append((trained.id, trained.steps, trained.loss, trained.seconds))
-    return out
