@@ -130,7 +130,10 @@ def constants(x: Array, kind: Kind) -> tuple[Float64, Float64]:
     channels = x.shape[1]
     if _bytes(x, kind):
         levels = np.arange(256) / 255
-        table = np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(channels)]).astype(np.float64)
+        counts = np.zeros((channels, 256), np.int64)
+        for at in range(0, len(x), _CHUNK):  # bincount makes int64 of what it is given
+            counts += [np.bincount(x[at : at + _CHUNK, c].ravel(), minlength=256) for c in range(channels)]
+        table = counts.astype(np.float64)
         count = table.sum(1)
         mean = table @ levels / count
         var = (table * (levels[None] - mean[:, None]) ** 2).sum(1) / count

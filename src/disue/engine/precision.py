@@ -27,4 +27,16 @@ def in_hardware(device: str) -> bool:
     """Whether the device multiplies in bfloat16 itself."""
     if device != "cpu":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask is not None and ask() for ask in asked)  # an older torch cannot say: then no
+
+
+def sentence(name: str, device: str) -> str:
+    """What a run has to say of its precision; "" for float32."""
+    if name == "float32":
+        return ""
+    how = "in hardware" if in_hardware(device) else "in software, which is slow"
+    return (
+        f"engine.precision: clients train with passes in bfloat16 ({how}), weights, steps and evaluation in float32; "
+        "accuracies are not those of float32, benchmarks/bf16.py measures the difference"
+    )

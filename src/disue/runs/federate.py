@@ -24,6 +24,7 @@ from disue.engine.crew import Choice
 from disue.engine.engine import Engine
 from disue.engine.memory import MIB, MemoryStore, foreseen
 from disue.engine.plain import PlainUploads
+from disue.engine.precision import sentence
 from disue.engine.recall import as_table
 from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
@@ -79,7 +80,7 @@ class Federate:
         spec = setup.spec
         memories = None if folder is None else folder.path / "checkpoint" / "memory"
         budget = spec.engine.memory * MIB
-        notes = list(setup.notes)
+        notes = [*setup.notes, *filter(None, [sentence(spec.engine.precision, spec.engine.device)])]
         if setup.method.keeps:
             between = setup.cohort * spec.checkpoint.every  # clients asked from one checkpoint to the next
             d, clients = setup.world.layout.d, setup.ids.size
