@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from disue.reports.dots import MOST, Cloud, sorted_clients
+from disue.reports.dots import COLUMNS, MOST, Cloud, sorted_clients
 from disue.reports.folder import RunRecord
 from disue.reports.html import Cell, card, table
 from disue.reports.sections import origin
@@ -103,12 +103,13 @@ def every_client(run: RunRecord, slug: str) -> str:
         if name in last and not (name == "group_prior_local" and "expert_prior_local" in last)
     ]
     title = f"Local accuracy of every client, round {int(last['round'][0])}"
-    why = (
-        f"Round {int(last['round'][0])}. A client is a column; the more its labels are of one kind, the further right. "
-    )
-    why += "Only dots above the dotted line know more than the client's majority class."
-    if last["client"].size > MOST:
-        why += f" Drawn: {MOST} of {last['client'].size:,} clients, evenly along that order; the means are of all."
+    n = last["client"].size
+    why = f"Round {int(last['round'][0])}. The more a client's labels are of one kind, the further right it stands. "
+    if n > MOST:
+        why += f"All {n:,} clients in {COLUMNS} columns: a line is the median of a column, its band reaches from the "
+        why += "tenth to the ninetieth percentile. What is above the dotted line knows more than the majority class."
+    else:
+        why += "Only dots above the dotted line know more than the client's majority class."
     means = ", ".join(f"{c.name} {np.nanmean(c.values):.1f} %" for c in clouds if np.isfinite(c.values).any())
     body = sorted_clients(
         f"{slug}dots", title, f"Means over clients: {means}", last["client"], last.get("majority_local"), clouds
