@@ -19,9 +19,9 @@ SPEC = {
     "partition": {"clients": 20, "alpha": 0.5},
     "cohort": {"share": 0.2},
     "local": {"epochs": 1},
-    "method": {"name": "fedavg"},
     "evaluate": {"every": 1},
     "checkpoint": {"every": 2},
+    "engine": {"memory": 0},  # what clients keep lies on the disk
 }
 
 
@@ -44,16 +44,18 @@ def allowed(folder: Path) -> bool:
     return found
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "kilobytes"), [("fedavg", 96), ("scaffold", 300)])
+def test_a_full_disk(method: str, kilobytes: int, tmp_path: Path) -> None:
+    """The larger disk has room for what SCAFFOLD's clients keep, so the run begins, but not for the tables as well."""
     if not allowed(tmp_path / "try"):
         pytest.skip("this machine lets no test mount a small file system")
-    spec = Spec.of(SPEC)
+    spec = Spec.of({**SPEC, "method": {"name": method}})
     write_text(tmp_path / "spec.toml", spec.toml())
     disk = tmp_path / "disk"
     disk.mkdir()
     found = small_disk(
         disk,
-        96,
+        kilobytes,
         *(sys.executable, "-m", "disue", "run", str(tmp_path / "spec.toml"), "--out", str(disk / "run"), "--quiet"),
     )
     assert found.returncode == 2, found.stderr
@@ -67,3 +69,16 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert (copy / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     for table in ("clients.csv", "groups.csv"):
         assert (copy / table).read_text() == (tmp_path / "whole" / table).read_text()
+
+
+def test_a_disk_too_small_for_what_clients_keep_is_seen_at_once(tmp_path: Path) -> None:
+    if not allowed(tmp_path / "try"):
+        pytest.skip("this machine lets no test mount a small file system")
+    write_text(tmp_path / "spec.toml", Spec.of({**SPEC, "method": {"name": "scaffold"}}).toml())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ("run", str(tmp_path / "spec.toml"), "--out", str(disk / "run"), "--quiet")
+    found = small_disk(disk, 200, sys.executable, "-m", "disue", *words)
+    assert found.returncode == 2 and len(found.stderr.splitlines()) == 1, found.stderr
+    assert "the clients' memories can take" in found.stderr and "has 0.2 MiB left" in found.stderr
+    assert not (tmp_path / "copy" / "rounds.csv").exists()
