@@ -227,6 +227,23 @@ void pack_turned(const Layer& s, const real* weights, real* out) {
     }
 }
 
+// (cout, cin, kh, kw) <-> (cout, kh, stretch) with the channels innermost, for layers that are pooled
+void pack_stretches(const Layer& s, num stretch, const real* weights, real* out) {
+    for (num co = 0; co < s.cout; co++)
+        for (num ci = 0; ci < s.cin; ci++)
+            for (num ky = 0; ky < s.kh; ky++)
+                for (num kx = 0; kx < s.kw; kx++)
+                    out[(co * s.kh + ky) * stretch + kx * s.cin + ci] = *weights++;
+}
+
+void unpack_stretches(const Layer& s, num stretch, const real* sums, real* out) {
+    for (num co = 0; co < s.cout; co++)
+        for (num ci = 0; ci < s.cin; ci++)
+            for (num ky = 0; ky < s.kh; ky++)
+                for (num kx = 0; kx < s.kw; kx++)
+                    *out++ = sums[(co * s.kh + ky) * stretch + kx * s.cin + ci];
+}
+
 // ---- gradient of a convolution's weights ------------------------------------------------------------------
 
 const int SLOPES = 5;         // output channels at once, beside up to 5 columns of the kernel
@@ -274,6 +291,100 @@ template <int W> inline real total(const real* lanes) {
     return half[0];
 }
 
+// ---- backward through a pool ------------------------------------------------------------------------------
+
+// Behind a 2x2 pool at most a quarter of the slopes is not zero, behind a ReLU some half of those, at other
+// places in every sample. So here samples are taken one by one: a list of the slopes that are not zero, and an
+// image with the channels innermost (y, x, cin), in which a row of the kernel is one stretch of kw * cin
+// numbers. The gradient of a channel's weights stays in registers over its list; so do the weights where the
+// gradient of the input is added up.
+
+struct Strokes {  // a sample's list: window corners in its image, and slopes; those of channel c from start[c]
+    const int32_t *corner, *start;
+    const real* slope;
+};
+
+template <int R, int N>
+void gather_slopes(const real* image, num row, const int32_t* corner, const real* slope, num count, real* sums,
+                   num stretch) {
+    typedef typename Lanes<WIDE>::V V;
+    V acc[R][N];
+    for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) acc[r][n] = load<WIDE>(sums + r * stretch + n * WIDE);
+    for (num i = 0; i < count; i++) {
+        const real* p = image + corner[i];
+        const V g = all<WIDE>(slope[i]);
+        for (int r = 0; r < R; r++)
+            for (int n = 0; n < N; n++) acc[r][n] += g * load_any<WIDE>(p + r * row + n * WIDE);
+    }
+    for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) store<WIDE>(sums + r * stretch + n * WIDE, acc[r][n]);
+}
+
+template <int R, int N>
+void scatter_slopes(real* image, num row, const int32_t* corner, const real* slope, num count, const real* weights,
+                    num stretch) {
+    typedef typename Lanes<WIDE>::V V;
+    V w[R][N];
+    for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) w[r][n] = load<WIDE>(weights + r * stretch + n * WIDE);
+    for (num i = 0; i < count; i++) {
+        real* p = image + corner[i];
+        const V g = all<WIDE>(slope[i]);
+        for (int r = 0; r < R; r++)
+            for (int n = 0; n < N; n++) {
+                real* at = p + r * row + n * WIDE;
+                *(typename Lanes<WIDE>::U*)at = load_any<WIDE>(at) + g * w[r][n];
+            }
+    }
+}
+
+struct Stretches {
+    typedef void (*Gather)(const real*, num, const int32_t*, const real*, num, real*, num);
+    typedef void (*Scatter)(real*, num, const int32_t*, const real*, num, const real*, num);
+    template <int R> static Gather gather(num n) {
+        return n == 5 ? gather_slopes<R, 5> : n == 2 ? gather_slopes<R, 2> : gather_slopes<R, 1>;
+    }
+    template <int R> static Scatter scatter(num n) {
+        return n == 5 ? scatter_slopes<R, 5> : n == 2 ? scatter_slopes<R, 2> : scatter_slopes<R, 1>;
+    }
+    // calls run(rows, vectors, first row, first vector) for blocks of at most 5 x 5 that cover the kernel
+    template <class Run> static void cover(num rows, num vectors, Run run) {
+        for (num r = 0; r < rows;) {
+            const num more = rows - r, height = more >= 5 ? 5 : more >= 3 ? 3 : 1;
+            for (num n = 0; n < vectors;) {
+                const num left = vectors - n, width = left >= 5 ? 5 : left >= 2 ? 2 : 1;
+                run(height, width, r, n);
+                n += width;
+            }
+            r += height;
+        }
+    }
+    static void weights(const Strokes& s, num channels, num kh, const real* image, num row, real* sums, num stretch) {
+        for (num c = 0; c < channels; c++) {
+            const int32_t at = s.start[c], count = s.start[c + 1] - at;
+            if (count)
+                cover(kh, stretch / WIDE, [&](num height, num width, num r, num n) {
+                    const Gather go = height == 5 ? gather<5>(width) : height == 3 ? gather<3>(width) : gather<1>(width);
+                    go(image + r * row + n * WIDE, row, s.corner + at, s.slope + at, count,
+                       sums + (c * kh + r) * stretch + n * WIDE, stretch);
+                });
+        }
+    }
+    static void inputs(const Strokes& s, num channels, num kh, real* image, num row, const real* weights, num stretch) {
+        for (num c = 0; c < channels; c++) {
+            const int32_t at = s.start[c], count = s.start[c + 1] - at;
+            if (count)
+                cover(kh, stretch / WIDE, [&](num height, num width, num r, num n) {
+                    const Scatter go =
+                        height == 5 ? scatter<5>(width) : height == 3 ? scatter<3>(width) : scatter<1>(width);
+                    go(image + r * row + n * WIDE, row, s.corner + at, s.slope + at, count,
+                       weights + (c * kh + r) * stretch + n * WIDE, stretch);
+                });
+        }
+    }
+};
+
 // ---- the convolutions of a tile of W samples --------------------------------------------------------------
 
 struct Shape {
@@ -282,6 +393,8 @@ struct Shape {
     num hp, wp;          // padded input
     num qy, qx;          // zeros around the gradient of the result
     num in_size, way_size;
+    num stretch;     // a row of the kernel, kw * cin, in whole vectors
+    num image_size;  // a sample with the channels innermost, and what a vector may read behind it
     void set(const Layer& layer) {
         s = layer;
         oh = s.h + 2 * s.ph - s.kh + 1;
@@ -294,6 +407,8 @@ struct Shape {
         qx = s.kw - 1 - s.pw;
         in_size = s.cin * hp * wp;
         way_size = s.cout * ch * cw;
+        stretch = up(s.kw * s.cin, WIDE);
+        image_size = up(in_size + WIDE, WIDE);
     }
 };
 
@@ -306,20 +421,29 @@ template <int W> struct Convolutions {
     num count = 0;
     const Shape* shapes = nullptr;
     Buffer in[DEEPEST], way[DEEPEST], dy[DEEPEST], dout[DEEPEST], sums;
+    Buffer image, slopes_at, corners, starts;  // of the samples of one tile, for any layer
+    num longest = 0, deepest = 0;
 
     bool make(num layers, const Shape* given, num slots) {
         count = layers;
         shapes = given;
-        num most_sums = 0;
+        num most_sums = 0, largest = 0;
         for (num l = 0; l < count; l++) {
             const Shape& g = shapes[l];
             if (!in[l].make(slots * g.in_size * W)) return false;
             if (!way[l].make(slots * g.way_size * W / num(sizeof(real)) + W)) return false;
-            if (!dy[l].make(g.s.cout * (g.oh + 2 * g.qy) * (g.ow + 2 * g.qx) * W)) return false;
             if (!dout[l].make(g.way_size * W)) return false;
-            most_sums = most(most_sums, SLOPES * g.s.cin * g.s.kh * g.s.kw * W);
+            if (g.s.pool) {
+                longest = most(longest, g.way_size);
+                deepest = most(deepest, g.s.cout + 1);
+                largest = most(largest, g.image_size);
+            } else {
+                if (!dy[l].make(g.s.cout * (g.oh + 2 * g.qy) * (g.ow + 2 * g.qx) * W)) return false;
+                most_sums = most(most_sums, SLOPES * g.s.cin * g.s.kh * g.s.kw * W);
+            }
         }
-        return sums.make(most_sums);
+        return image.make(W * largest) && slopes_at.make(W * (longest + 1)) && corners.make(W * (longest + 1)) &&
+               starts.make(W * deepest) && sums.make(most_sums);
     }
     real* input(num l, num slot) { return in[l].p + slot * shapes[l].in_size * W; }
     uint8_t* ways(num l, num slot) { return (uint8_t*)way[l].p + slot * shapes[l].way_size * W; }
@@ -373,44 +497,129 @@ template <int W> struct Convolutions {
     }
     static void store_row(real* out, const real* from) { *(typename Lanes<W>::U*)out = load<W>(from); }
 
-    // gradients of the layers from `first` on, added to `gradient`; slope[(c, y, x)][lane] is that of the result
+    // gradients of the layers from `first` on; slope[(c, y, x)][lane] is that of the result of n samples.
+    // What is behind a pool is added to sums[l], all else to `gradient`.
     void backward(num slot, num first, const bool* trained, real* const* turned, const real* slope, num lanes,
-                  real* gradient) {
+                  real* const* sums_of, const real* data, const num* order, num n, real* gradient) {
         for (num i = 0; i < shapes[count - 1].way_size; i++)
             store<W>(dout[count - 1].p + i * W, load_any<W>(slope + i * lanes));
         for (num l = count - 1; l >= first; l--) {
-            spread(l, slot);
-            if (trained[l]) weights(l, slot, gradient);
-            if (l > first) inputs(l, turned[l]);
+            const Shape& g = shapes[l];
+            if (!g.s.pool) {
+                spread(l, slot);
+                if (trained[l]) weights(l, slot, gradient);
+                if (l > first) inputs(l, turned[l]);
+                continue;
+            }
+            strokes(l, slot, n, gradient);
+            if (trained[l]) {
+                if (l) images(l, slot, n);
+                for (num b = 0; b < n; b++) {
+                    if (!l) picture(data + order[b] * g.s.cin * g.s.h * g.s.w, image.p);
+                    Stretches::weights(of(b), g.s.cout, g.s.kh, image.p + (l ? b * g.image_size : 0), g.wp * g.s.cin,
+                                       sums_of[l], g.stretch);
+                }
+            }
+            if (l > first) {
+                std::memset(image.p, 0, size_t(n * g.image_size) * sizeof(real));
+                for (num b = 0; b < n; b++)
+                    Stretches::inputs(of(b), g.s.cout, g.s.kh, image.p + b * g.image_size, g.wp * g.s.cin, turned[l],
+                                      g.stretch);
+                unpicture(l, n);
+            }
         }
     }
 
-    // dout -> dy: back through pool and ReLU
+    Strokes of(num b) {
+        return Strokes{(int32_t*)corners.p + b * longest, (int32_t*)starts.p + b * deepest, slopes_at.p + b * longest};
+    }
+
+    // the slopes that are not zero, sample by sample; their sums are the biases' gradients
+    void strokes(num l, num slot, num n, real* gradient) {
+        const Shape& g = shapes[l];
+        const uint8_t* from = ways(l, slot);
+        const real* given = dout[l].p;
+        const int32_t right = int32_t(g.s.cin), down = int32_t(g.wp * g.s.cin);
+        const int32_t shift[5] = {0, right, down, down + right, 0};
+        int32_t* const corner = (int32_t*)corners.p;
+        int32_t* const start = (int32_t*)starts.p;
+        num at[W];
+        for (num b = 0; b < n; b++) at[b] = 0;
+        for (num c = 0; c < g.s.cout; c++) {
+            V sum{};
+            for (num b = 0; b < n; b++) start[b * deepest + c] = int32_t(at[b]);
+            for (num y = 0; y < g.ch; y++)
+                for (num x = 0; x < g.cw; x++, from += W, given += W) {
+                    const int32_t base = int32_t((2 * y * g.wp + 2 * x) * g.s.cin);
+                    const I way_in = __builtin_convertvector(*(const B*)from, I);
+                    sum += way_in == 4 ? V{} : load<W>(given);
+                    for (num b = 0; b < n; b++) {
+                        const num to = b * longest + at[b];
+                        corner[to] = base + shift[from[b]];
+                        slopes_at.p[to] = given[b];
+                        at[b] += (from[b] < 4) & (given[b] != 0);
+                    }
+                }
+            if (g.s.bias < 0) continue;
+            alignas(64) real lanes[W];
+            store<W>(lanes, sum);
+            gradient[g.s.bias + c] += total<W>(lanes);
+        }
+        for (num b = 0; b < n; b++) start[b * deepest + g.s.cout] = int32_t(at[b]);
+    }
+
+    // a sample of the data (cin, h, w) with the channels innermost, in a frame of zeros
+    void picture(const real* from, real* out) {
+        const Shape& g = shapes[0];
+        std::memset(out, 0, size_t(g.image_size) * sizeof(real));
+        for (num y = 0; y < g.s.h; y++) {
+            real* row = out + ((y + g.s.ph) * g.wp + g.s.pw) * g.s.cin;
+            for (num c = 0; c < g.s.cin; c++)
+                for (num x = 0; x < g.s.w; x++) row[x * g.s.cin + c] = from[(c * g.s.h + y) * g.s.w + x];
+        }
+    }
+
+    // the input of a tile (cin, y, x, W) as one image for each sample
+    void images(num l, num slot, num n) {
+        const Shape& g = shapes[l];
+        const real* from = input(l, slot);
+        const num cells = g.hp * g.wp;
+        for (num i = 0; i < cells; i++)
+            for (num c0 = 0; c0 < g.s.cin; c0 += WIDE)
+                for (num b = 0; b < n; b++) {
+                    real* out = image.p + b * g.image_size + i * g.s.cin;
+                    for (num c = c0; c < least(c0 + WIDE, g.s.cin); c++) out[c] = from[(c * cells + i) * W + b];
+                }
+    }
+
+    // the images' gradients -> dout of layer l - 1, without the frame; lanes without a sample stay zero
+    void unpicture(num l, num n) {
+        const Shape& g = shapes[l];
+        real* out = dout[l - 1].p;
+        std::memset(out, 0, size_t(g.s.cin * g.s.h * g.s.w * W) * sizeof(real));
+        for (num y = 0; y < g.s.h; y++)
+            for (num x = 0; x < g.s.w; x++) {
+                const real* from = image.p + ((y + g.s.ph) * g.wp + x + g.s.pw) * g.s.cin;
+                for (num c0 = 0; c0 < g.s.cin; c0 += WIDE)
+                    for (num b = 0; b < n; b++)
+                        for (num c = c0; c < least(c0 + WIDE, g.s.cin); c++)
+                            out[((c * g.s.h + y) * g.s.w + x) * W + b] = from[b * g.image_size + c];
+            }
+    }
+
+    // dout -> dy: back through ReLU, in a frame of zeros
     void spread(num l, num slot) {
         const Shape& g = shapes[l];
         const num row = (g.ow + 2 * g.qx) * W, channel = (g.oh + 2 * g.qy) * row;
         const uint8_t* from = ways(l, slot);
         const real* given = dout[l].p;
         for (num c = 0; c < g.s.cout; c++)
-            for (num y = 0; y < g.ch; y++) {
-                real* out = dy[l].p + c * channel + ((g.s.pool ? 2 * y : y) + g.qy) * row + g.qx * W;
-                for (num x = 0; x < g.cw; x++, from += W, given += W) {
+            for (num y = 0; y < g.oh; y++) {
+                real* out = dy[l].p + c * channel + (y + g.qy) * row + g.qx * W;
+                for (num x = 0; x < g.ow; x++, from += W, given += W, out += W) {
                     const V v = load<W>(given);
-                    if (g.s.pool) {
-                        const I at = __builtin_convertvector(*(const B*)from, I);
-                        store<W>(out, at == 0 ? v : V{});
-                        store<W>(out + W, at == 1 ? v : V{});
-                        store<W>(out + row, at == 2 ? v : V{});
-                        store<W>(out + row + W, at == 3 ? v : V{});
-                        out += 2 * W;
-                    } else if (g.s.relu) {
-                        const I at = __builtin_convertvector(*(const B*)from, I);
-                        store<W>(out, at == 0 ? v : V{});
-                        out += W;
-                    } else {
-                        store<W>(out, v);
-                        out += W;
-                    }
+                    const I at = __builtin_convertvector(*(const B*)from, I);
+                    store<W>(out, g.s.relu ? (at == 0 ? v : V{}) : v);
                 }
             }
     }
@@ -420,7 +629,7 @@ template <int W> struct Convolutions {
         const num row = (g.ow + 2 * g.qx) * W, channel = (g.oh + 2 * g.qy) * row;
         const real* slope = dy[l].p + g.qy * row + g.qx * W;
         const num kernel = g.s.kh * g.s.kw, span = g.s.cin * kernel;
-        const num high = g.s.pool ? 2 * g.ch : g.oh, wide = g.s.pool ? 2 * g.cw : g.ow;
+        const num high = g.oh, wide = g.ow;
         const Blocks blocks(g.s.cout, SLOPES);
         for (num b = 0; b < blocks.blocks; b++) {
             const num c = blocks.start(b), size = blocks.size(b);
@@ -444,7 +653,7 @@ template <int W> struct Convolutions {
             for (num k = 0; k < size * span; k++) gradient[g.s.weight + c * span + k] += total<W>(sums.p + k * W);
         }
         if (g.s.bias < 0) return;
-        for (num c = 0; c < g.s.cout; c++) {  // the gradient before it was spread, where the ReLU is open
+        for (num c = 0; c < g.s.cout; c++) {
             V sum{};
             for (num y = 0; y < high; y++)
                 for (num x = 0; x < wide; x++) sum += load<W>(slope + c * channel + y * row + x * W);
@@ -596,7 +805,7 @@ struct Plan {
     Layer linear[DEEPEST];
     Convolutions<WIDE> wide;
     Convolutions<NARROW> narrow;
-    Buffer packed[DEEPEST], turned[DEEPEST];
+    Buffer packed[DEEPEST], turned[DEEPEST], sums[DEEPEST];
     Buffer act[DEEPEST + 1], slope[DEEPEST + 1], given[DEEPEST];
 
     bool make(num count, const Layer* layers, num largest, num size) {
@@ -619,7 +828,9 @@ struct Plan {
         for (num l = 0; l < convs; l++) {
             const Layer& s = shapes[l].s;
             const num weights = s.cout * s.cin * s.kh * s.kw;
-            if (!(packed[l].make(weights) && turned[l].make(weights))) return false;
+            const num stretched = s.pool ? s.cout * s.kh * shapes[l].stretch : 0;
+            if (!(packed[l].make(weights) && turned[l].make(most(weights, stretched)) && sums[l].make(stretched)))
+                return false;
         }
         for (num l = 0; l < linears; l++) {
             if (!(act[l].make(linear[l].cin * lanes) && slope[l].make(linear[l].cin * lanes))) return false;
@@ -637,11 +848,12 @@ struct Plan {
             rest = 0;
         }
         const num lanes = full * WIDE + (rest ? NARROW : 0);
-        real *weights[DEEPEST], *back[DEEPEST];
+        real *weights[DEEPEST], *back[DEEPEST], *slopes_of[DEEPEST];
         for (num l = 0; l < convs; l++) {
             const Layer& s = shapes[l].s;
             pack(s, flat + s.weight, weights[l] = packed[l].p);
             back[l] = turned[l].p;
+            slopes_of[l] = sums[l].p;
         }
         if (convs) {
             for (num t = 0; t < full; t++) {
@@ -690,12 +902,22 @@ struct Plan {
         if (first >= convs) return loss;
         for (num l = first; l < convs; l++) {
             const Layer& s = shapes[l].s;
-            if (l > first) pack_turned(s, flat + s.weight, back[l]);
-            std::memset(gradient + s.weight, 0, size_t(s.cout * s.cin * s.kh * s.kw) * sizeof(real));
+            const num stretch = shapes[l].stretch;
+            if (l > first && s.pool) pack_stretches(s, stretch, flat + s.weight, back[l]);
+            if (l > first && !s.pool) pack_turned(s, flat + s.weight, back[l]);
+            if (s.pool) std::memset(slopes_of[l], 0, size_t(s.cout * s.kh * stretch) * sizeof(real));
+            if (!s.pool) std::memset(gradient + s.weight, 0, size_t(s.cout * s.cin * s.kh * s.kw) * sizeof(real));
             if (s.bias >= 0) std::memset(gradient + s.bias, 0, size_t(s.cout) * sizeof(real));
         }
-        for (num t = 0; t < full; t++) wide.backward(t, first, moving, back, slope[0].p + t * WIDE, lanes, gradient);
-        if (rest) narrow.backward(0, first, moving, back, slope[0].p + full * WIDE, lanes, gradient);
+        for (num t = 0; t < full; t++)
+            wide.backward(t, first, moving, back, slope[0].p + t * WIDE, lanes, slopes_of, data, order + t * WIDE,
+                          least(WIDE, n - t * WIDE), gradient);
+        if (rest)
+            narrow.backward(0, first, moving, back, slope[0].p + full * WIDE, lanes, slopes_of, data,
+                            order + full * WIDE, rest, gradient);
+        for (num l = first; l < convs; l++)
+            if (shapes[l].s.pool && moving[l])
+                unpack_stretches(shapes[l].s, shapes[l].stretch, slopes_of[l], gradient + shapes[l].s.weight);
         return loss;
     }
 
