@@ -100,7 +100,7 @@ def _read(found: list[tuple[str, nn.Module]], layout: Layout, shape: tuple[int, 
             layers.append(Layer(0, layer.in_features, 1, 1, layer.out_features, 1, 1, 0, 0, 0, 0, *ends))
             shape = (layer.out_features,)
         else:
-            return f"its layer {name} ({type(layer).__name__}) is none of those that it compiles, or stands where it may not"
+            return f"its layer {name} ({type(layer).__name__}) is not compiled, or not where it stands"
     if not layers or layers[-1].conv or max(sum(bool(a.conv) is b for a in layers) for b in (True, False)) > DEEPEST:
         return f"it does not end in a linear layer, or has more than {DEEPEST} layers of a kind"
     if len(layout.entries) != sum(1 + (layer.bias >= 0) for layer in layers):
