@@ -6,7 +6,8 @@ same work: the model definition is the same, pooling before ReLU included.
 
 naive        a deepcopy of the model, a DataLoader and torch.optim.SGD for every client
 centralised  one model on the same samples and batches, DataLoader and torch.optim.SGD; "inner" with channels innermost
-lean         this package's fast loop on torch operators
+lean, stacked  this package's backends on torch operators, where they apply
+corrected    a part that corrects every gradient (control variates)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from disue.core.clients import Context
+from disue.core.clients import Context, Local
 from disue.core.streams import Streams
 from disue.engine.cost import flops
 from disue.engine.interface import Backend, Job, Work
@@ -33,15 +34,16 @@ from disue.engine.registry import make
 from disue.models.build import build
 from disue.models.flat import flatten
 from disue.models.network import TorchNetwork
-from disue.parts.local import Erm
+from disue.parts.local import Controlled, Erm
 
 
 @dataclass(frozen=True)
 class Load:
-    """One client's work: model, its inputs, samples, epochs, batch."""
+    """Some clients' work: model, its inputs, clients, samples of each, epochs, batch."""
 
     model: str
     shape: tuple[int, ...]
+    clients: int
     samples: int
     epochs: int
     batch: int
@@ -49,10 +51,10 @@ class Load:
 
 
 LOADS = {
-    "W2 LeNet": Load("lenet", (3, 32, 32), 500, 2, 50),
-    "W3 FedAvg CNN": Load("fedavg-cnn", (1, 28, 28), 200, 1, 50),
-    "W1 tiny CNN": Load("tiny", (1, 8, 8), 180, 5, 18),
-    "MLP": Load("mlp", (64,), 200, 5, 20, "vector"),
+    "W2 LeNet": Load("lenet", (3, 32, 32), 1, 500, 2, 50),
+    "W3 FedAvg CNN": Load("fedavg-cnn", (1, 28, 28), 1, 200, 1, 50),
+    "W1 tiny CNN": Load("tiny", (1, 8, 8), 50, 18, 5, 18),
+    "MLP": Load("mlp", (64,), 50, 40, 5, 20, "vector"),
 }
 LR = 0.05
 
@@ -60,39 +62,47 @@ LR = 0.05
 def variants(load: Load) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     g = torch.Generator().manual_seed(0)
-    x = torch.randn((load.samples, *load.shape), generator=g)
-    y = torch.randint(0, 10, (load.samples,), generator=g)
+    x = torch.randn((load.clients, load.samples, *load.shape), generator=g)
+    y = torch.randint(0, 10, (load.clients, load.samples), generator=g)
     module = build(load.model, load.shape, 10, 0).train()
     network = TorchNetwork(module, load.shape, load.kind)
     start = flatten(module)
     work = Work(network, Streams(0), "batches", 0)
-    job = Job(1, Erm(epochs=load.epochs, batch=load.batch, lr=LR), Context({"model": start}), x, y)
-    inner = load.kind == "image"
+    plain, corrected = (kind(epochs=load.epochs, batch=load.batch, lr=LR) for kind in (Erm, Controlled))
+    no_control = {"control_shift": np.zeros_like(start)}
 
-    def loop(model: nn.Module, inputs: torch.Tensor) -> None:
+    def loop(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, inner: bool = False) -> None:
         optimiser = torch.optim.SGD(model.parameters(), lr=LR)
-        loader = DataLoader(TensorDataset(inputs, y), batch_size=load.batch, shuffle=True)
+        loader = DataLoader(TensorDataset(inputs, labels), batch_size=load.batch, shuffle=True)
         for _ in range(load.epochs):
             for a, b in loader:
                 optimiser.zero_grad()
-                given = a.contiguous(memory_format=torch.channels_last) if inputs is not x else a
+                given = a.contiguous(memory_format=torch.channels_last) if inner else a
                 nn.functional.cross_entropy(model(given), b).backward()
                 optimiser.step()
 
-    def backend(name: str) -> Callable[[], object]:
-        made: Backend = make(name)
-        return lambda: list(made.train(work, [job]))
+    def naive() -> None:
+        for client in range(load.clients):
+            loop(copy.deepcopy(module), x[client], y[client])
 
-    central = copy.deepcopy(module)
+    def backend(name: str, local: Local = plain) -> Callable[[], object]:
+        made: Backend = make(name)
+        jobs = [Job(i, local, Context({"model": start}, no_control), x[i], y[i]) for i in range(load.clients)]
+        return lambda: list(made.train(work, jobs))
+
+    central, together, labels = copy.deepcopy(module), x.flatten(0, 1), y.flatten()
     out: dict[str, Callable[[], object]] = {
         "native": backend("native"),
-        "naive": lambda: loop(copy.deepcopy(module), x),
-        "centralised": lambda: loop(central, x),
+        "native, corrected": backend("native", corrected),
+        "naive": naive,
+        "centralised": lambda: loop(central, together, labels),
     }
-    if inner:
-        last, turned = copy.deepcopy(module).to(memory_format=torch.channels_last), x.clone()
-        out["centralised, inner"] = lambda: loop(last, turned)
+    if load.kind == "image":
+        last = copy.deepcopy(module).to(memory_format=torch.channels_last)
+        out["centralised, inner"] = lambda: loop(last, together, labels, inner=True)
     out["lean"] = backend("lean")
+    if load.clients > 1:
+        out["stacked"] = backend("stacked")
     return out
 
 
@@ -136,7 +146,7 @@ def main() -> None:
                 f"{rows[variant]['minima']:7.2f}"
             )
         network = TorchNetwork(build(load.model, load.shape, 10, 0), load.shape, load.kind)
-        rate = flops(network) * load.samples * load.epochs / min(spent["native"]) / 1e9
+        rate = flops(network) * load.clients * load.samples * load.epochs / min(spent["native"]) / 1e9
         print(f"{name:16} native at best {rate:.0f} GFLOP/s")
         tables[name] = {"variants": rows, "gflops": rate}
     if given.json:

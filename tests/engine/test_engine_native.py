@@ -13,6 +13,7 @@ from disue.core.layout import BODY, HEAD, Part
 from disue.engine.native.library import Unavailable, library
 from disue.models.build import build
 from disue.parts.local import Controlled, Erm, LogitAdjusted
+from disue.parts.local.controlled import SHIFT, ControlledFit
 from disue.parts.local.erm import Fit
 
 try:
@@ -29,10 +30,21 @@ SGD = Sgd(lr=0.1, epochs=2, batch=5)
 class Pulled(Fit):
     """`Fit` pulled towards the received start."""
 
-    pull: float = 0.5
+    pull_by: float = 0.5
 
     def correct(self, gradient, weights, context):
-        return gradient + self.pull * (weights - context["anchor"])
+        return gradient + self.pull_by * (weights - context["anchor"])
+
+
+@dataclass(frozen=True)
+class Declared(Pulled):
+    """The same, said in the form that is compiled."""
+
+    def correct(self, gradient, weights, context):
+        return super().correct(gradient, weights, context)
+
+    def pull(self, context):
+        return self.pull_by, -self.pull_by * context["anchor"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ PARTS = {
     "adjusted": LogitAdjusted(epochs=2, batch=5, lr=0.1),
     "controlled": Controlled(epochs=2, batch=5, lr=0.1, weight_decay=0.01),
     "pulled": Phased((Pulled(replace(SGD, clip=0.5, momentum=0.5)),)),
+    "declared": Phased((Declared(replace(SGD, clip=0.5, momentum=0.5, weight_decay=0.1)),)),
     "silent": Phased((Silent(SGD),)),
     "head": Phased((Fit(SGD, trains=HEAD),)),
     "body": Phased((Fit(replace(SGD, weight_decay=0.1, momentum=0.9), trains=BODY),)),
@@ -148,6 +161,23 @@ def test_chains_of_a_users_own(name):
     b = Bed(split(nn.Sequential(*CHAINS[name]), 4), shape, clients(shape, sizes=SIZES))
     for part in ("wide", "rich", "head", "body"):
         same_round(b, PARTS[part])
+
+
+def test_a_declared_correction_is_the_one_that_is_written():
+    context = {name: torch.randn(9, dtype=torch.float64) for name in ("anchor", SHIFT)}
+    gradient, weights = torch.randn(2, 9, dtype=torch.float64)
+    for phase in (Declared(SGD), ControlledFit(SGD)):
+        a, b = phase.pull(context)
+        torch.testing.assert_close(gradient + a * weights + b, phase.correct(gradient, weights, context))
+
+
+def test_a_subclass_that_corrects_otherwise_has_declared_nothing():
+    @dataclass(frozen=True)
+    class Doubled(Declared):
+        def correct(self, gradient, weights, context):
+            return 2 * gradient
+
+    same_round(made("mlp"), Phased((Doubled(SGD),)))
 
 
 def test_augmented_batches():

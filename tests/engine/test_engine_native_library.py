@@ -14,7 +14,7 @@ from disue.engine.native import check
 from disue.engine.native import library as native
 
 try:
-    native._compiler()
+    native.find()
     why = ""
 except native.Unavailable as error:
     why = str(error)
@@ -130,7 +130,7 @@ print(uploads.ends[17].tobytes().hex())
 
 def test_compiled_code_is_never_taken_by_rule(fresh, monkeypatch):
     """A short run asks for no compiler at all; a long one measures what there is."""
-    monkeypatch.setattr(native, "_compiler", lambda: pytest.fail("a short run looked for a compiler"))
+    monkeypatch.setattr(native, "find", lambda: pytest.fail("a short run looked for a compiler"))
     b = bed("tiny")
     engine = b.engine("auto")
     engine.answer(b.world(), b.orders(PLAIN))

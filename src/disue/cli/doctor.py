@@ -40,10 +40,15 @@ def _machine() -> list[tuple[str, str]]:
     import torch
 
     from disue._version import __version__
+    from disue.engine.native.library import Unavailable, find
 
     cuda = "none"
     if torch.cuda.is_available():
         cuda = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    try:
+        compiler = find()[0]
+    except Unavailable as error:
+        compiler = f'none: engine.backend = "native" trains with lean ({error})'
     return [
         ("disue", __version__),
         ("python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
@@ -51,6 +56,7 @@ def _machine() -> list[tuple[str, str]]:
         ("numpy", numpy.__version__),
         ("threads", f"{torch.get_num_threads()} (a run takes one)"),
         ("cuda", cuda),
+        ("C++ compiler", compiler),
         ("free disk here", size(shutil.disk_usage(Path.cwd()).free)),
     ]
 

@@ -1,7 +1,8 @@
 """The native backend: a whole phase of a client in one call of compiled code.
 
-Where a part corrects gradients, or batches are augmented, a call computes one gradient and torch does the
-part's own arithmetic on it. Batches are those of every backend; sums are taken in another order.
+Where a part corrects gradients in a way that it has not declared (`Fit.pull`), or batches are augmented, a
+call computes one gradient, and torch does the part's own arithmetic on it. Batches are those of every
+backend; sums are taken in another order.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from disue.core.checks import Array, IntVector
 from disue.core.clients import Local, Phase, SelfTrained
 from disue.core.errors import UserError
+from disue.core.layout import Part
 from disue.core.world import Network
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
@@ -33,6 +35,7 @@ class Native:
         self._network: Network | None = None
         self._dtype: torch.dtype | None = None
         self._found: Trainer | str = ""
+        self._runs: dict[Part, IntVector] = {}
 
     def refuses(self, work: Work, local: Local) -> str:
         """Why this work is not trained in compiled code, as the end of a sentence; "" where it is."""
@@ -55,12 +58,12 @@ class Native:
             if why or isinstance(trainer, str):
                 raise UserError(f'engine.backend = "native": {why}; use "lean" or "auto"', key="engine.backend")
             begun = time.perf_counter()
-            ends, steps, loss = _Client(work, job, trainer).train()
+            ends, steps, loss = _Client(work, job, trainer, self._runs).train()
             yield Trained(job.id, ends, steps, loss, time.perf_counter() - begun)
 
     def _of(self, work: Work) -> Trainer | str:
         if self._network is not work.network or self._dtype is not work.dtype:
-            self._network, self._dtype = work.network, work.dtype
+            self._network, self._dtype, self._runs = work.network, work.dtype, {}
             self._found = made(work.network, work.dtype)
         return self._found
 
@@ -68,6 +71,13 @@ class Native:
 def plain(phase: Phase) -> bool:
     """Whether the loss of a phase is the one that is compiled: cross-entropy, with an offset or without."""
     return isinstance(phase, Fit) and type(phase).loss is Fit.loss and phase.criterion == CROSS_ENTROPY
+
+
+def _declared(kind: type[Fit]) -> bool:
+    """Whether `pull` speaks of the `correct` that counts: a subclass that changes one alone has not said it."""
+    return next(one for one in kind.__mro__ if "correct" in vars(one)) is next(
+        one for one in kind.__mro__ if "pull" in vars(one)
+    )
 
 
 def made(network: Network, dtype: torch.dtype) -> Trainer | str:
@@ -82,8 +92,10 @@ def made(network: Network, dtype: torch.dtype) -> Trainer | str:
 
 
 class _Client:
-    def __init__(self, work: Work, job: Job, trainer: Trainer) -> None:
-        self.work, self.job, self.trainer = work, job, trainer
+    """`runs` holds, from client to client, the stretches that a part of the vector fills."""
+
+    def __init__(self, work: Work, job: Job, trainer: Trainer, runs: dict[Part, IntVector]) -> None:
+        self.work, self.job, self.trainer, self.runs = work, job, trainer, runs
         self.inputs, self.labels = job.inputs.contiguous(), job.labels.contiguous()
         self.draws = Draws(work, job.id)
 
@@ -114,10 +126,14 @@ class _Client:
     def _phase(self, phase: Phase, context: Mapping[str, Tensor], order: IntVector, sizes: IntVector) -> float:
         """The sum of the losses of the samples seen; the trainer's vector is moved."""
         assert isinstance(phase, Fit)
-        runs = np.array(moves(self.work.network.layout, phase.trains).runs, np.int64).reshape(-1)
+        if phase.trains not in self.runs:
+            found = moves(self.work.network.layout, phase.trains).runs
+            self.runs[phase.trains] = np.array(found, np.int64).reshape(-1)
+        runs = self.runs[phase.trains]
         offset = context[phase.offset].contiguous() if phase.offset else None
-        if type(phase).correct is Fit.correct and not self.work.augment:
-            return self.trainer.phase(self.inputs, self.labels, order, sizes, runs, phase.sgd, offset)
+        pull = phase.pull(context) if _declared(type(phase)) else None
+        if (pull is not None or type(phase).correct is Fit.correct) and not self.work.augment:
+            return self.trainer.phase(self.inputs, self.labels, order, sizes, runs, phase.sgd, offset, pull)
         with kept_generators(self.work.device), torch.no_grad():
             self.draws.begin(phase.vector)
             self.trainer.velocity.zero_()

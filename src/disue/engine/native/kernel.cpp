@@ -975,6 +975,12 @@ void clip(real* gradient, const num* runs, num count, double limit) {
         for (num i = runs[2 * r]; i < runs[2 * r + 1]; i++) gradient[i] *= factor;
 }
 
+// + a * flat + b: a part's correction, where it is of this form
+void pull(real* gradient, const real* flat, const num* runs, num count, real a, const real* b) {
+    for (num r = 0; r < count; r++)
+        for (num i = runs[2 * r]; i < runs[2 * r + 1]; i++) gradient[i] += a * flat[i] + b[i];
+}
+
 void step(real* flat, const real* way, real* velocity, const num* runs, num count, const Sgd& sgd) {
     const real lr = real(sgd.lr), decay = real(sgd.decay), momentum = real(sgd.momentum);
     for (num r = 0; r < count; r++) {
@@ -1039,9 +1045,10 @@ void disue_step(REAL* flat, const REAL* way, REAL* velocity, const int64_t* runs
 }
 
 // All steps of a phase: step t takes the next sizes[t] samples of `order`. Gives the sum of all losses.
+// Where `shift` is given, a * flat + shift is added to every clipped gradient.
 double disue_phase(void* plan, REAL* flat, const REAL* data, const int64_t* labels, const int64_t* order,
                    const int64_t* sizes, int64_t steps, const REAL* offset, const int64_t* runs, int64_t count,
-                   const double* given, REAL* gradient, REAL* velocity) {
+                   const double* given, double a, const REAL* shift, REAL* gradient, REAL* velocity) {
     Plan& p = *(Plan*)plan;
     const Sgd& sgd = *(const Sgd*)given;
     bool moves[2 * DEEPEST];
@@ -1050,6 +1057,7 @@ double disue_phase(void* plan, REAL* flat, const REAL* data, const int64_t* labe
     for (num t = 0; t < steps; order += sizes[t++]) {
         loss += p.pass(flat, data, labels, order, sizes[t], offset, moves, gradient);
         if (sgd.clip > 0) clip(gradient, runs, count, sgd.clip);
+        if (shift) pull(gradient, flat, runs, count, real(a), shift);
         step(flat, gradient, velocity, runs, count, sgd);
     }
     return loss;

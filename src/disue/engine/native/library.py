@@ -28,7 +28,7 @@ def library(real: str) -> ctypes.CDLL:
     It lies in the user's cache folder under a hash of source, compiler, flags and processor. A file that
     is damaged is compiled again. Processes may build at once: each writes its own file and renames it.
     """
-    compiler = _compiler()
+    compiler = find()
     target = _target(compiler, real)
     loaded = _loaded(target) if _whole(target) else None
     if loaded is None:
@@ -39,7 +39,7 @@ def library(real: str) -> ctypes.CDLL:
     return loaded
 
 
-def _compiler() -> list[str]:
+def find() -> list[str]:
     """The command: $CXX, else the first of the usual names."""
     named = os.environ.get("CXX", "").split()
     for words in [named] if named else [["g++"], ["clang++"], ["c++"]]:
@@ -130,7 +130,7 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
         found.disue_gradient.argtypes = [*[pointer] * 5, number, pointer, pointer, number, real, pointer]
         found.disue_step.restype, found.disue_step.argtypes = None, [*[pointer] * 4, number, pointer]
         found.disue_phase.restype = real
-        found.disue_phase.argtypes = [*[pointer] * 6, number, pointer, pointer, number, *[pointer] * 3]
+        found.disue_phase.argtypes = [*[pointer] * 6, number, pointer, pointer, number, pointer, real, *[pointer] * 3]
     except (OSError, AttributeError):
         return None
     return found

@@ -43,8 +43,13 @@ class Trainer:
         runs: IntVector,
         sgd: Sgd,
         offset: Tensor | None = None,
+        pull: tuple[float, Tensor] | None = None,
     ) -> float:
-        """All steps of a phase on `flat`; the sum of the losses of the samples seen. `order` holds their rows."""
+        """All steps of a phase on `flat`; the sum of the losses of the samples seen. `order` holds their rows.
+
+        With `pull` = (a, b) every clipped gradient gets + a · weights + b, b of shape (d,).
+        """
+        a, b = (0.0, None) if pull is None else (pull[0], pull[1].to(self.dtype).contiguous())
         self._make(int(sizes.max(initial=1)))
         self.velocity.zero_()
         done: float = self._code.disue_phase(
@@ -59,6 +64,8 @@ class Trainer:
             runs.ctypes.data,
             len(runs) // 2,
             _numbers(sgd).ctypes.data,
+            a,
+            None if b is None else b.data_ptr(),
             self.gradient.data_ptr(),
             self.velocity.data_ptr(),
         )

@@ -27,6 +27,9 @@ class ControlledFit(Fit):
     def correct(self, gradient: Tensor, weights: Tensor, context: Mapping[str, Tensor]) -> Tensor | None:
         return gradient + context[SHIFT]
 
+    def pull(self, context: Mapping[str, Tensor]) -> tuple[float, Tensor] | None:
+        return 0.0, context[SHIFT]
+
 
 @dataclass(frozen=True)
 class Controlled(Erm):

@@ -51,6 +51,13 @@ class Fit:
     def correct(self, gradient: Tensor, weights: Tensor, context: Mapping[str, Tensor]) -> Tensor | None:
         return None
 
+    def pull(self, context: Mapping[str, Tensor]) -> tuple[float, Tensor] | None:
+        """(a, b) where `correct` of the same class is gradient + a · weights + b, so that it can be compiled.
+
+        None: `correct` is called at every step. A declaration counts for the class that makes it alone.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Erm:
