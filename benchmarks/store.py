@@ -1,18 +1,17 @@
-"""The store of the clients' memories, in RAM and on disk: `python benchmarks/store.py [clients [d [cohort]]]`.
+"""The store of the clients' memories, in RAM and on disk: python benchmarks/store.py [--quick] [--json PATH].
 
-Milliseconds to read and to write a cohort's memories in one round, to save the version, and bytes on disk. Prints a
-table, and the same as one line of JSON. Figures are of the machine that prints them.
+Milliseconds to read and to write a cohort's memories in one round, to save the version, and bytes on disk. Further
+arguments: --clients (10,000; with --quick 1,000), --parameters (62,006), --cohort (100).
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import asked
 import numpy as np
 
 from disue.engine.memory import MemoryStore
@@ -46,15 +45,21 @@ def measure(budget: int, clients: int, d: int, cohort: int) -> dict[str, float]:
         return {**{f"{key}_ms": statistics.median(all_) for key, all_ in times.items()}, "disk_bytes": float(size)}
 
 
-def main(clients: int = 10_000, d: int = 62_006, cohort: int = 100) -> None:
+def main() -> None:
+    ask = asked.parser(__doc__)
+    ask.add_argument("--clients", type=int, default=0)
+    ask.add_argument("--parameters", type=int, default=62_006)
+    ask.add_argument("--cohort", type=int, default=100)
+    given = ask.parse_args()
+    clients, d, cohort = given.clients or (1_000 if given.quick else 10_000), given.parameters, given.cohort
     found = {name: measure(budget, clients, d, cohort) for name, budget in (("disk", 0), ("RAM", 2**62))}
     print(f"{clients:,} clients, {d:,} numbers, cohort {cohort}")
     print(f"{'memories':9} {'read ms':>8} {'write ms':>9} {'save ms':>8} {'MiB on disk':>12}")
     for name, row in found.items():
         size = row["disk_bytes"] / 2**20
         print(f"{name:9} {row['read_ms']:8.1f} {row['write_ms']:9.1f} {row['save_ms']:8.1f} {size:12,.0f}")
-    print(json.dumps({"clients": clients, "d": d, "cohort": cohort, **found}))
+    asked.write(given, {"clients": clients, "d": d, "cohort": cohort, **found})
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()
