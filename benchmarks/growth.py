@@ -3,7 +3,8 @@
 W1 (tiny CNN, 8x8, about 18 samples a client), cohorts of 10 and 100 out of 100 to 100,000 clients, and natural sizes:
 10,000 clients of log-normal sizes, one in a hundred a round, with W1 and with LeNet on images shaped like CIFAR-10.
 A case runs in a process of its own: W1 without workers, the natural sizes with two. Seconds are CPU seconds of the
-process and its workers, so that neighbours count less; peak memory is their proportional set size. Figures are of the machine that prints them.
+process and its workers, so that neighbours count less; peak memory is their proportional set size.
+Figures are of the machine that prints them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 from processes import state
 
@@ -30,8 +31,10 @@ SPEC: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HOME", str(tmp_path))
+    """An empty cache folder of the user's; compiled code is not offered, as where there is no compiler."""
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    offered = choice._offered
+    monkeypatch.setattr(choice, "_offered", lambda *a, **k: [c for c in offered(*a, **k) if c.backend != "native"])
     return tmp_path / "cache"
 
 
