@@ -32,6 +32,13 @@ const int BYTES = 16;
 const int WIDE = BYTES / int(sizeof(real));
 const int NARROW = BYTES > 16 ? WIDE / 2 : WIDE;
 
+// Blocks are cut so that their sums stay in registers: 32 of them, or 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+const bool MANY = true;
+#else
+const bool MANY = false;
+#endif
+
 template <int bytes> struct Integer;
 template <> struct Integer<4> { typedef int32_t type; };
 template <> struct Integer<8> { typedef int64_t type; };
@@ -83,7 +90,7 @@ struct Blocks {
 
 // ---- convolution ------------------------------------------------------------------------------------------
 
-const int CHANNELS = 6;  // output channels at once: 6 x 2 x 2 accumulators, 4 inputs, 1 weight of 32 registers
+const int CHANNELS = MANY ? 6 : 2;  // output channels at once, each with 2 x 2 sums, beside 4 inputs and a weight
 
 // A padded image (cin, rows, columns, W) and a kernel. Rows top <= y < bottom hold data, the others zeros.
 struct Window {
@@ -246,8 +253,8 @@ void unpack_stretches(const Layer& s, num stretch, const real* sums, real* out) 
 
 // ---- gradient of a convolution's weights ------------------------------------------------------------------
 
-const int SLOPES = 5;         // output channels at once, beside up to 5 columns of the kernel
-const num STRIP = 24 * 1024;  // bytes of output gradient that stay in the first cache over a kernel's rows
+const int SLOPES = MANY ? 5 : 2;  // output channels at once, each with up to 5 columns of the kernel
+const num STRIP = 24 * 1024;      // bytes of output gradient that stay in the first cache over a kernel's rows
 
 // acc[c][k] += sum over rows y0 ... y1 and all x of dy[c][y][x] * in[y][x + k], lane by lane
 template <int W, int C, int K>
@@ -353,7 +360,7 @@ struct Stretches {
         for (num r = 0; r < rows;) {
             const num more = rows - r, height = more >= 5 ? 5 : more >= 3 ? 3 : 1;
             for (num n = 0; n < vectors;) {
-                const num left = vectors - n, width = left >= 5 ? 5 : left >= 2 ? 2 : 1;
+                const num left = vectors - n, width = MANY && left >= 5 ? 5 : left >= 2 ? 2 : 1;
                 run(height, width, r, n);
                 n += width;
             }
@@ -716,6 +723,8 @@ void product(const real* weights, num so, num si, const real* in, num lanes, num
     }
 }
 
+const num GROUP = MANY ? 4 : 2;  // vectors of samples at once, for 6 outputs
+
 struct Product {
     typedef void (*Run)(const real*, num, num, const real*, num, num, const real*, real*, bool);
     template <int O> static Run pick(num n, num m) {
@@ -726,8 +735,8 @@ struct Product {
     static void run(const real* weights, num so, num si, const real* in, num lanes, num count, const real* bias,
                     real* out, num outs, bool relu) {
         for (num at = 0; at < lanes;) {
-            num n = least(4, (lanes - at) / WIDE), m = 0;
-            if (n < 4 && lanes - at > n * WIDE) m = 1;
+            num n = least(GROUP, (lanes - at) / WIDE), m = 0;
+            if (n < GROUP && lanes - at > n * WIDE) m = 1;
             for (num o = 0; o < outs;) {
                 const num left = outs - o, size = left >= 6 ? 6 : left >= 2 ? 2 : 1;
                 const Run go = size == 6 ? pick<6>(n, m) : size == 2 ? pick<2>(n, m) : pick<1>(n, m);
@@ -765,15 +774,17 @@ void outer(const real* slope, num lanes, const real* given, num stride, num batc
         }
 }
 
+const int COLUMNS = MANY ? 6 : 3;  // vectors of inputs at once, for 4 outputs
+
 struct Outer {
     typedef void (*Run)(const real*, num, const real*, num, num, real*, num, num);
-    template <int O> static Run pick(num n) { return n == 6 ? outer<O, 6> : n == 2 ? outer<O, 2> : outer<O, 1>; }
+    template <int O> static Run pick(num n) { return n == COLUMNS ? outer<O, COLUMNS> : n == 2 ? outer<O, 2> : outer<O, 1>; }
     static void run(const real* slope, num lanes, const real* given, num stride, num batch, real* out, num outs,
                     num inputs) {
         for (num o = 0; o < outs;) {
             const num more = outs - o, size = more >= 4 ? 4 : more >= 2 ? 2 : 1;
             for (num i = 0; i < inputs;) {
-                const num vectors = (inputs - i + WIDE - 1) / WIDE, n = vectors >= 6 ? 6 : vectors >= 2 ? 2 : 1;
+                const num vectors = (inputs - i + WIDE - 1) / WIDE, n = vectors >= COLUMNS ? COLUMNS : vectors >= 2 ? 2 : 1;
                 const Run go = size == 4 ? pick<4>(n) : size == 2 ? pick<2>(n) : pick<1>(n);
                 go(slope + o * lanes, lanes, given + i, stride, batch, out + o * inputs + i, inputs, inputs - i);
                 i += n * WIDE;
