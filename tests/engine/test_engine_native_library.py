@@ -1,6 +1,7 @@
 """Compiling: without a compiler, with one that fails, twice at once, over a damaged file."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ try:
 except native.Unavailable as error:
     why = str(error)
 compiler = pytest.mark.skipif(bool(why), reason=why)
+RICH = Erm(epochs=2, batch=7, lr=0.1, momentum=0.9, weight_decay=0.01, clip=0.5)
 PLAIN = Erm(epochs=1, batch=5, lr=0.1)
 
 
@@ -88,6 +90,19 @@ def test_a_cache_folder_that_cannot_be_written_to(fresh, monkeypatch):
     (fresh / "disue").write_text("a file where a folder should be")
     monkeypatch.setenv("CXX", script(fresh / "cc", "echo one"))
     falls_back("cannot be written to")
+
+
+@compiler
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flags of x86")
+@pytest.mark.parametrize("flag", ["-mno-avx512f", "-mno-avx"])
+def test_narrower_registers(fresh, monkeypatch, flag):
+    """The code for older processors, which this one runs as well: other tiles and blocks, the same round."""
+    monkeypatch.setenv("CXX", " ".join([*native.find(), flag]))
+    b = bed("tiny")
+    compiled, loop = (b.train(RICH, name, double=True) for name in ("native", "loop"))
+    assert compiled.notes == () and native.library("double").disue_width() in (2, 4)
+    for client in IDS:
+        np.testing.assert_allclose(compiled.ends[client], loop.ends[client], rtol=0, atol=1e-9)
 
 
 @compiler
