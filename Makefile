@@ -5,14 +5,15 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= out/demo
 
-.PHONY: help install demo test lint bench docs wheel wheel-test clean
+.PHONY: help install demo test lint bench bench-quick docs wheel wheel-test clean
 
 help:
 	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
 	@echo "make install     the package into $(VENV)"
 	@echo "make test        all tests but the slow ones; needs no data folder"
 	@echo "make lint        ruff, mypy, import contracts"
-	@echo "make bench       seconds per round of a few methods"
+	@echo "make bench       all benchmarks, about 35 minutes, into docs/performance.md"
+	@echo "make bench-quick most of them in three minutes, into out/bench-quick"
 	@echo "make docs        the generated parts of README.md and docs/"
 	@echo "make wheel       dist/*.whl;  make wheel-test  installs it apart and runs it"
 
@@ -44,7 +45,10 @@ lint: $(VENV)/.developed
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/rounds.py
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-quick: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench.py --quick --again $(ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py

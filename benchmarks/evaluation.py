@@ -2,14 +2,16 @@
 
 First a forward pass by model and batch, CPU microseconds a sample; `own` is the batch that the library takes. Then its
 share of a run: DisUE with four groups on W2's federation (10 clients × 500 × 5, LeNet), 3,000 test images, the default
-cadence. 20 rounds of 200 are run (2 with --quick) and each part's seconds are those of rounds.csv; the whole run's are
-reckoned from them: the median round without evaluation 200 times, round 0 once, the median evaluation as often as one
-is due, the last ten rounds included.
+cadence. Of 200 rounds 20 are run (one with --quick), and each part's seconds are those of rounds.csv; the whole run's
+are reckoned from them: the median round without evaluation 200 times, round 0 once, the median evaluation as often as
+one is due, the last ten rounds included.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,12 +36,12 @@ def passes(quick: bool) -> list[dict[str, Any]]:
     for name in ("w1b18", "w2", "w3", "r8"):
         work = ALL[name]
         module = work.module()
-        start, inputs = flatten(module), torch.randn(1000, *work.shape).numpy()
+        given = flatten(module), torch.randn(1000, *work.shape).numpy()
         networks = {str(b): TorchNetwork(module, work.shape, batch=b) for b in BATCHES}
         networks["own"] = TorchNetwork(module, work.shape)
-        calls = {b: (lambda n=n: n.logits(start, inputs)) for b, n in networks.items()}  # type: ignore[misc]
+        calls = {batch: partial(network.logits, *given) for batch, network in networks.items()}
         times = timing.interleaved(calls, 3 if quick else 7)
-        micro = {b: 1e6 * median(found) / len(inputs) for b, found in times.items()}
+        micro = {b: 1e6 * median(found) / len(given[1]) for b, found in times.items()}
         rows.append({"name": name, "model": work.table, "own_batch": networks["own"].batch, "micro": micro})
     return rows
 
@@ -49,7 +51,7 @@ def share(quick: bool) -> dict[str, Any]:
     import disue
     from disue.runs.federate import LAST
 
-    work, last = ALL["w2"], 2 if quick else 20
+    work, last = ALL["w2"], 1 if quick else 20
     every = 1 if quick else 10
     rows: list[dict[str, Any]] = []
 
@@ -71,10 +73,8 @@ def share(quick: bool) -> dict[str, Any]:
             "evaluate": {"every": every},
             "engine": {"backend": "lean"},
         }
-        try:
+        with contextlib.suppress(disue.Stopped):
             disue.run(spec, on_round=note)
-        except disue.Stopped:
-            pass
     spent = [sum(row[part] for part in PARTS) for row in rows]
     evaluations = [row["seconds_evaluate"] for row in rows if row["evaluated"]]
     due = sum(r % 10 == 0 or r > ROUNDS - LAST for r in range(ROUNDS + 1))

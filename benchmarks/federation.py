@@ -6,6 +6,8 @@ import hashlib
 from typing import Any
 
 import numpy as np
+from work import CLASSES, LR, Work
+
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.orders import Orders, Report, Sight
@@ -16,7 +18,6 @@ from disue.engine.engine import Engine
 from disue.models.flat import flatten
 from disue.models.network import TorchNetwork
 from disue.parts.local import Erm
-from work import CLASSES, LR, Work
 
 
 class Held:

@@ -60,7 +60,9 @@ def main() -> None:
         print(f"{n:>8} {row['median']:7.1f} {row['best']:7.1f}")
     for name, work in ALL.items():
         need = found["operations"][name]
-        print(f"{name:6} {need / 1e6:7.3f} MFLOP a sample, at the peak {work.passes * need / found['peak'] / 1e9:.3f} s")
+        print(
+            f"{name:6} {need / 1e6:7.3f} MFLOP a sample, at the peak {work.passes * need / found['peak'] / 1e9:.3f} s"
+        )
     asked.write(given, found)
 
 

@@ -1,15 +1,17 @@
-"""What a run costs as the federation grows while the cohort stays: python benchmarks/growth.py OUT.json [--quick].
+"""What a run costs as it grows: python benchmarks/growth.py [--quick] [--json PATH] [--methods fedavg].
 
-W1 (tiny CNN, 8x8, about 18 samples a client), cohorts of 10 and 100 out of 100 to 100,000 clients, and natural sizes:
+In clients, in the model's parameters, in groups; rows are marked by `axis`, `seconds` is a round's CPU time.
+Clients: W1 (tiny CNN, 8x8, 18 samples a client), cohorts of 10 and 100 out of 100 to 100,000 clients; natural sizes:
 10,000 clients of log-normal sizes, one in a hundred a round, with W1 and with LeNet on images shaped like CIFAR-10.
-A case runs in a process of its own: W1 without workers, the natural sizes with two. Seconds are CPU seconds of the
-process and its workers, so that neighbours count less; peak memory is their proportional set size.
-Figures are of the machine that prints them.
+Parameters: multi-layer perceptrons of one hidden layer, 100 clients, ten a round, 18 samples, 5 epochs. Groups: DisUE
+with W1's model, 400 clients, 100 a round.
+A case runs in a process of its own, the natural sizes with two workers, the others without. Seconds are CPU seconds of
+the process and its workers, so that neighbours count less; peak memory is their proportional set size. Figures are of
+the machine that prints them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -24,21 +26,31 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+import asked
 import synthetic
 
 COUNTS = (100, 1_000, 10_000, 100_000)
+HIDDEN = (64, 1_000, 13_000, 149_000)  # units: 4,810 to 11 million weights
+GROUPS = (2, 4, 8, 16, 32)
 
 
 def cases(quick: bool) -> list[dict[str, Any]]:
     """One dictionary a run."""
-    w1 = {"model": "tiny", "shape": (1, 8, 8), "each": 18, "batch": 18, "rounds": 30 if quick else 100}
+    w1 = {"model": {"name": "tiny"}, "shape": (1, 8, 8), "each": 18, "batch": 18, "rounds": 20 if quick else 100}
     counts = COUNTS[:3] if quick else COUNTS
-    out = [{**w1, "name": "w1", "clients": n, "cohort": c} for c in (10, 100) for n in counts]
-    wide = {"natural": True, "clients": 10_000, "cohort": 100, "workers": 2}
-    out.append({**w1, **wide, "name": "w1 natural", "samples": 180_000})
+    cohorts = (10,) if quick else (10, 100)
+    out = [{**w1, "axis": "clients", "name": "w1", "clients": n, "cohort": c} for c in cohorts for n in counts]
     if not quick:
-        lenet = {"model": "lenet", "shape": (3, 32, 32), "batch": 50, "rounds": 20, "samples": 200_000}
+        wide = {"axis": "natural", "natural": True, "clients": 10_000, "cohort": 100, "workers": 2}
+        out.append({**w1, **wide, "name": "w1 natural", "samples": 180_000})
+        lenet = {"model": {"name": "lenet"}, "shape": (3, 32, 32), "batch": 50, "rounds": 20, "samples": 200_000}
         out.append({**lenet, **wide, "name": "lenet natural"})
+    few = {**w1, "name": "mlp", "axis": "parameters", "clients": 100, "cohort": 10, "rounds": 17}
+    for units in HIDDEN[: 2 if quick else None]:
+        out.append({**few, "model": {"name": "mlp", "hidden": [units]}, "parameters": 75 * units + 10})
+    many = {**w1, "name": "w1 groups", "axis": "groups", "clients": 400, "cohort": 100, "rounds": 13 if quick else 25}
+    for k in GROUPS[: 2 if quick else None]:
+        out.append({**many, "groups": k})
     return out
 
 
@@ -97,13 +109,13 @@ def play(case: dict[str, Any], method: str) -> dict[str, float]:
 
         spec = {
             "data": {"path": str(path)},
-            "model": {"name": case["model"]},
+            "model": case["model"],
             "partition": {"kind": "natural"},
             "cohort": {"size": case["cohort"]},
             "rounds": case["rounds"],
             "local": {"batch": case["batch"], "epochs": 5},
             "evaluate": {"every": case["rounds"] + 1},
-            "method": {"name": method},
+            "method": {"name": "disue", "k": case["groups"]} if "groups" in case else {"name": method},
             "engine": {"workers": case.get("workers", 1)},
         }
         disue.run(spec, on_round=note)
@@ -115,56 +127,61 @@ def play(case: dict[str, Any], method: str) -> dict[str, float]:
     scored = [s for s, e in zip(spent[1:], evaluated[1:], strict=True) if e]
     return {
         "start_s": spent[0],
-        "round_s": statistics.median(plain),
+        "seconds": statistics.median(plain),
         "evaluated_round_s": statistics.median(scored),
         "peak_pss_MiB": peak[0] / 2**20,
     }
 
 
 def slope(found: list[dict[str, Any]]) -> float:
-    """b of round_s = a · N^b by least squares on logarithms: 0 where a round does not know N."""
+    """b of seconds = a · N^b by least squares on logarithms: 0 where a round does not know N."""
     x = [math.log(f["clients"]) for f in found]
-    y = [math.log(f["round_s"]) for f in found]
+    y = [math.log(f["seconds"]) for f in found]
     mx, my = statistics.mean(x), statistics.mean(y)
     return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="the JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="up to 10,000 clients and 30 rounds, no LeNet")
+    parser = asked.parser(__doc__)
     parser.add_argument("--methods", nargs="+", default=["fedavg"])
+    parser.add_argument("--only", nargs="*", help="these axes only: clients, natural, parameters, groups")
     given = parser.parse_args()
     print(
-        f"{'method':10} {'case':14} {'clients':>8} {'cohort':>6} {'start s':>8} {'s/round':>9} "
-        f"{'evaluated':>9} {'MiB':>6}"
+        f"{'method':10} {'case':14} {'clients':>8} {'cohort':>6} {'weights':>11} {'groups':>6} {'start s':>8} "
+        f"{'s/round':>9} {'evaluated':>9} {'MiB':>6}"
     )
     rows: list[dict[str, Any]] = []
     for method in given.methods:
         for case in cases(given.quick):
+            if given.only and case["axis"] not in given.only:
+                continue
+            called = "disue" if "groups" in case else method
             call = f"m['play']({case!r}, {method!r})"
             code = f"import json, runpy; m = runpy.run_path({__file__!r}); print(json.dumps({call}))"
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason given"
-                print(f"{method:10} {case['name']:14} {case['clients']:8,} left out: {why}", flush=True)
+                rows.append({"method": called, **case, "left_out": why})
+                print(f"{called:10} {case['name']:14} {case['clients']:8,} left out: {why}", flush=True)
                 continue
-            row = {"method": method, **case, **json.loads(done.stdout.splitlines()[-1])}
+            row = {"method": called, **case, **json.loads(done.stdout.splitlines()[-1])}
             rows.append(row)
             print(
-                f"{method:10} {case['name']:14} {case['clients']:8,} {case['cohort']:6} {row['start_s']:8.2f} "
-                f"{row['round_s']:9.4f} {row['evaluated_round_s']:9.3f} {row['peak_pss_MiB']:6.0f}",
+                f"{called:10} {case['name']:14} {case['clients']:8,} {case['cohort']:6} "
+                f"{case.get('parameters', ''):>11} {case.get('groups', ''):>6} {row['start_s']:8.2f} "
+                f"{row['seconds']:9.4f} {row['evaluated_round_s']:9.3f} {row['peak_pss_MiB']:6.0f}",
                 flush=True,
             )
     slopes = {}
     for method in given.methods:
         for cohort in (10, 100):
             found = [r for r in rows if (r["method"], r["name"], r["cohort"]) == (method, "w1", cohort)]
+            found = [r for r in found if "seconds" in r]
             if len(found) > 1:
                 slopes[f"{method}, cohort {cohort}"] = slope(found)
     for name, value in slopes.items():
         print(f"s/round grows as clients^{value:+.3f} ({name})")
-    given.out.write_text(json.dumps({"rows": rows, "slopes": slopes}, indent=1) + "\n")
+    asked.write(given, {"rows": rows, "slopes": slopes})
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def measure(load: Load, turns: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="5 repetitions instead of 15")
     parser.add_argument("--json", type=Path, help="where the figures go")
     given = parser.parse_args()

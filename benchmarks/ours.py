@@ -6,13 +6,13 @@ is named, so that no time goes into choosing one. Prints the end of each round l
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "peers"))
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 import mark
 
@@ -51,10 +51,8 @@ def main() -> None:
                 mark.mark()
             return "stop" if record.round == rounds else ""
 
-        try:
+        with contextlib.suppress(disue.Stopped):
             disue.run(spec(path, work, rounds, backend, int(workers)), on_round=note)
-        except disue.Stopped:
-            pass
 
 
 if __name__ == "__main__":

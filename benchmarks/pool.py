@@ -12,11 +12,12 @@ from typing import Any
 
 import asked
 import timing
-from disue.engine.choice import block_for
 from federation import Ours, refusal
 from work import ALL, QUICK, Work
 
-BACKENDS = {"w1b18": ("stacked",), "w2": ("lean", "native"), "w3": ("lean", "native"), "r8": ("lean",)}
+from disue.engine.choice import block_for
+
+BACKENDS = {"w1b18": ("stacked", "native"), "w2": ("lean", "native"), "w3": ("lean", "native"), "r8": ("lean",)}
 
 
 def measured(work: Work, backend: str, repeats: int) -> dict[str, Any]:
@@ -44,7 +45,9 @@ def main() -> None:
     given = asked.parse(__doc__)
     timing.one_thread()
     rows: list[dict[str, Any]] = []
-    print(f"{'':6} {'backend':8} {'1 worker':>9} {'2 workers':>9}  {'gain':20} {'start s':>7}  the same bits with 1, 2, 3")
+    print(
+        f"{'':6} {'backend':8} {'1 worker':>9} {'2 workers':>9}  {'gain':20} {'start s':>7}  the same bits with 1, 2, 3"
+    )
     for name, backends in BACKENDS.items():
         for backend in backends:
             work = QUICK[name] if given.quick else ALL[name]

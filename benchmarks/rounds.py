@@ -1,4 +1,4 @@
-"""Seconds per round and peak memory of a few methods, each in a process of its own: `make bench`.
+"""Seconds per round and peak memory of a few methods, each in a process of its own: python benchmarks/rounds.py.
 
 Digits always; CIFAR-10 with 100 clients where it lies in the data folder. One thread, like a run. Figures are of the
 machine that prints them; compare only figures printed on one machine.

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from disue.models.images import FedavgCnn, Lenet, Tiny
 from disue.models.residual import Resnet8
-from torch import Tensor, nn
 
 LR, CLASSES = 0.05, 10
 

@@ -9,29 +9,27 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import mark
 import torch
-
-# torchvision's wheel wants CUDA for its own operators, and beside a CPU build of torch it stops at import for want of
-# two names. fluke's FedAvg uses none of them, so the names alone are given.
-operators = torch.library.Library("torchvision", "DEF")
-for name in ("nms", "qnms"):
-    operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-from fluke import DDict, FlukeENV
-from fluke.algorithms import CentralizedFL
-from fluke.client import Client
-from fluke.config import OptimizerConfigurator
-from fluke.data import FastDataLoader
-from fluke.server import Server
-from fluke.utils import FederationObserver
 from work import CLASSES, LR
 
 
-class Marked(FederationObserver):
-    def end_round(self, round: int) -> None:
-        mark.mark()
-
-
 def main() -> None:
+    # torchvision's wheel wants CUDA for its own operators, and beside a CPU build of torch it stops at import for want
+    # of two names. fluke's FedAvg uses none of them, so the names alone are given before fluke is imported.
+    operators = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from fluke import DDict, FlukeENV
+    from fluke.algorithms import CentralizedFL
+    from fluke.client import Client
+    from fluke.config import OptimizerConfigurator
+    from fluke.data import FastDataLoader
+    from fluke.server import Server
+    from fluke.utils import FederationObserver
+
+    class Marked(FederationObserver):
+        def end_round(self, round: int) -> None:
+            mark.mark()
+
     torch.set_num_threads(1)
     work, rounds, _ = mark.asked()
     env = FlukeENV()

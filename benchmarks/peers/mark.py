@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import work
 from work import ALL, Work
 
 WORD = "@round"

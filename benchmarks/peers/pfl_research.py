@@ -1,4 +1,4 @@
-"""pfl-research: python pfl_research.py WORKLOAD ROUNDS. One process, one thread, FedAvg, no evaluation after round 0."""
+"""pfl-research: python pfl_research.py WORKLOAD ROUNDS. One process, one thread; evaluates in round 0 only."""
 
 from __future__ import annotations
 
