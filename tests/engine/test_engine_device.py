@@ -38,7 +38,7 @@ def test_the_same_bits_twice_and_for_any_number_of_workers(backend, device):
     for workers in (1, 1, 2):
         with b.engine(backend, device=device, workers=workers) as engine:
             found.append(engine.answer(b.world(), b.orders(PARTS["rich"])).ends)
-            assert (engine._pool is not None) == (workers == 2 and device == "cpu")
+            assert (engine.staff.pool is not None) == (workers == 2 and device == "cpu")
     for ends in found[1:]:
         assert all(np.array_equal(ends[i], found[0][i]) for i in IDS)
 

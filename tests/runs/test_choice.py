@@ -13,7 +13,7 @@ import pytest
 from processes import state
 
 import disue
-from disue.engine import choice, engine
+from disue.engine import choice, staff
 
 SPEC: dict[str, Any] = {
     "rounds": 6,
@@ -66,7 +66,7 @@ def test_a_resumed_run_takes_the_record_and_measures_nothing(
         raise AssertionError("measured again")
 
     monkeypatch.setattr(choice, "_cost", refused)
-    monkeypatch.setattr(engine, "choose", refused)
+    monkeypatch.setattr(staff, "choose", refused)
     disue.resume(tmp_path / "a", report=False)
     assert recorded(tmp_path / "a") == first
     assert state(tmp_path / "a") == state(tmp_path / "whole")
