@@ -15,6 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 import mark
+from work import LR
 
 SPARE = 11  # rounds that are never run: the last ten of a run are evaluated, and the peers evaluate nothing
 
@@ -27,7 +28,7 @@ def spec(path: Path, work: Any, rounds: int, backend: str, workers: int) -> dict
         "model": {"name": work.table},
         "partition": {"kind": "natural"},
         "cohort": {"share": 1.0},
-        "local": {"lr": mark.work.LR, "epochs": work.epochs, "batch": work.batch, "clip": 0.0},
+        "local": {"lr": LR, "epochs": work.epochs, "batch": work.batch, "clip": 0.0},
         "method": {"name": "fedavg"},
         "evaluate": {"every": rounds + SPARE},
         "engine": {"backend": backend, "workers": workers},

@@ -178,6 +178,16 @@ def test_the_memory_of_a_grandchild_counts_and_none_is_left_behind(module: Any) 
     pytest.fail("a process that the program left behind still runs")
 
 
+def test_our_side_of_a_comparison_says_the_end_of_each_round(module: Any) -> None:
+    """As a program of its own, by `disue.run`, on the clock that the peers use."""
+    against = module("against")
+    case = against.Case("disue", "stacked, 1 worker", sys.executable, str(FOLDER / "ours.py"), ("stacked", "1"))
+    found = against.run(case, "w1b18", 2)
+    assert found["first"] > found["steady"] > 0.0 and found["cpu"] > 0.0, found
+    gone = against.run(against.Case("none", "", sys.executable, str(FOLDER / "none.py")), "w1b18", 2)
+    assert gone["left_out"].startswith("0 of 2 rounds: ")
+
+
 def test_peers_are_held_to_our_torch(module: Any) -> None:
     envs = module("envs")
     assert envs.pinned("torch") == f"torch=={torch.__version__.partition('+')[0]}"
