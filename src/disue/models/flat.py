@@ -156,11 +156,13 @@ class FlatModule:
         """(logits, features) under another vector, differentiable in `flat` and `inputs`."""
         named: Mapping[str, Tensor] = {f"of.{name}": tensor for name, tensor in self.tensors(flat, track).items()}
         before = self.module.training
-        self._pair.train(train)
+        if before != train:  # it walks through all layers, which a small model notices
+            self._pair.train(train)
         try:
             logits, features = functional_call(self._pair, dict(named), (inputs,))
         finally:
-            self._pair.train(before)
+            if before != train:
+                self._pair.train(before)
         return logits, features
 
 
