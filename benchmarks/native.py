@@ -7,6 +7,7 @@ same work: the model definition is the same, pooling before ReLU included.
 naive        a deepcopy of the model, a DataLoader and torch.optim.SGD for every client
 centralised  one model on the same samples and batches, DataLoader and torch.optim.SGD; "inner" with channels innermost
 lean, stacked  this package's backends on torch operators, where they apply
+GFLOP/s      operations of a dense pass; native leaves out what is zero behind a pool, so it may exceed the core's peak
 corrected    a part that corrects every gradient (control variates)
 """
 
