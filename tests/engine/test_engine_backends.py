@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engine_bed import IDS, Erm, Phased, Step, bed
+from torch import nn
 
 from disue.core.clients import Sgd
 from disue.core.errors import UserError
@@ -189,3 +190,20 @@ assert not any(name.startswith(("torch.optim", "torch.utils.data")) for name in 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("backend", ["lean", "stacked"])
+def test_pools_see_channels_innermost(backend, monkeypatch):
+    """One-channel images too: there torch cannot tell the orders apart, and takes the slow one unless told."""
+    seen, pool = [], nn.MaxPool2d.forward
+
+    def note(self, x):
+        seen.append((x.shape[2] > 1 and len(x) > 1, x.stride(1)))
+        return pool(self, x)
+
+    b = bed("tiny")
+    engine = b.engine(backend)
+    engine.answer(b.world(), b.orders(PARTS["plain"]))  # forms are found out on single samples
+    monkeypatch.setattr(nn.MaxPool2d, "forward", note)
+    engine.answer(b.world(), b.orders(PARTS["plain"], round=4))
+    assert seen and all(stride == 1 for wide, stride in seen if wide)

@@ -115,3 +115,16 @@ def test_misfits(tiny):
         network.logits(np.zeros(3, np.float32), draw())
     with pytest.raises(UserError, match="input kind"):
         TorchNetwork(tiny, (1, 8, 8), "picture")
+
+
+@pytest.mark.parametrize(("name", "channels"), [("tiny", 1), ("tiny", 3), ("fedavg-cnn", 1)])
+def test_images_keep_their_channels_innermost(name, channels):
+    """One channel looks the same in both orders, and torch then takes the slow one."""
+    shape = (channels, 28, 28)
+    network = TorchNetwork(build(name, shape, 4, 0), shape)
+    seen = []
+    for layer in network._bound.module.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda layer, given, out: seen.append(out))
+    network.logits(flatten(build(name, shape, 4, 1)), np.zeros((3, *shape), np.float32))
+    assert len(seen) == 2 and all(out.stride(1) == 1 for out in seen)

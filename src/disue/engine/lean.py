@@ -21,6 +21,7 @@ from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, corrects, moves, normalised, prepare, tensors
 from disue.models.flat import FlatModule, bind
+from disue.models.innermost import innermost
 
 
 class Lean:
@@ -76,10 +77,7 @@ class _Seat:
         """(ends by name, steps of "model", mean loss of "model")."""
         fixed = tensors(job.context.fixed, self.dtype, self.device)
         vectors = tensors(job.context.trained, self.dtype, self.device)
-        if self.last and job.inputs.ndim == 4:
-            inputs = job.inputs.contiguous(memory_format=torch.channels_last)
-        else:
-            inputs = job.inputs
+        inputs = innermost(job.inputs) if self.last and job.inputs.ndim == 4 else job.inputs
         draws, steps, seen = Draws(work, job.id), 0, 0
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for phase in job.local.phases:
@@ -119,7 +117,7 @@ class _Seat:
             rows = torch.from_numpy(order[: cuts[-1].stop]).to(self.device)
             pass_labels = labels.index_select(0, rows)
             for cut in cuts:  # gathered batch by batch: a pass at once is fresh memory from the system each time
-                batch = Batch(draws.augment(phase.vector, _gather(data, rows[cut])), pass_labels[cut])
+                batch = Batch(self._gather(data, rows[cut], draws, phase.vector), pass_labels[cut])
                 with draws.work.cast():
                     loss = phase.loss(forward, batch, context)
                 slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
@@ -129,6 +127,13 @@ class _Seat:
                 steps, samples = steps + 1, samples + size
         model.gather()
         return steps, samples, total
+
+    def _gather(self, data: Tensor, rows: Tensor, draws: Draws, vector: str) -> Tensor:
+        """Rows of the data as they are trained on, in the data's memory format."""
+        if not (self.last and data.ndim == 4):
+            return draws.augment(vector, data.index_select(0, rows))
+        taken = data.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+        return innermost(draws.augment(vector, taken))
 
     def _stepper(
         self, phase: Phase, found: Moves, trained: list[nn.Parameter], context: Mapping[str, Tensor]
@@ -224,10 +229,3 @@ class _Bound:
     def gather(self) -> None:
         for weight, view in self._turned:
             view.copy_(weight.data)
-
-
-def _gather(inputs: Tensor, rows: Tensor) -> Tensor:
-    """Rows of the inputs, in the memory format of the inputs."""
-    if inputs.ndim == 4 and not inputs.is_contiguous():
-        return inputs.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-    return inputs.index_select(0, rows)

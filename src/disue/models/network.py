@@ -14,6 +14,7 @@ from disue.core.checks import vector as checked
 from disue.core.errors import UserError, unknown
 from disue.core.layout import Layout
 from disue.models.flat import bind, load
+from disue.models.innermost import innermost
 from disue.models.table import KINDS
 
 ACTIVATIONS = 8 * 2**20  # bytes of the largest layer's output in a batch; more leaves the cache
@@ -109,7 +110,7 @@ class TorchNetwork:
     def _innermost(self, inputs: Tensor) -> Tensor:
         """Images with their channels innermost on a CPU: only so is pooling vectorised, a third of the time."""
         if self._kind == "image" and inputs.ndim == 4 and inputs.device.type == "cpu":
-            return inputs.contiguous(memory_format=torch.channels_last)
+            return innermost(inputs)
         return inputs
 
     def _fitting_batch(self) -> int:

@@ -12,6 +12,7 @@ from disue.core.layout import Entry, Layout
 from disue.core.world import Network
 from disue.engine.stacked.layers import Held, by_client, stacked_module
 from disue.models.flat import bind
+from disue.models.innermost import innermost
 from disue.models.split import both
 
 TOLERANCE = 1e-4  # of the largest logit, where a form is held against the network itself
@@ -83,7 +84,7 @@ class Grouped:
             return each.transpose(0, 1)
         if self.ndim == 3:  # (batch, clients, c, y, x)
             inward = each.permute(0, 3, 4, 1, 2).reshape(each.shape[0], shape[1], shape[2], clients * shape[0])
-            return inward.permute(0, 3, 1, 2)
+            return innermost(inward.permute(0, 3, 1, 2))
         return each.reshape(each.shape[0], clients * shape[0], *shape[1:])
 
     def _turned(self, entry: Entry) -> bool:
