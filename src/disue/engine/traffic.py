@@ -29,7 +29,8 @@ class Traffic:
         """The vectors that a client is sent, as rows of the orders' starts; and the extras."""
         sent = self._sent.setdefault(client, set())
         for row in dict.fromkeys(rows):
-            self._names.setdefault(row, digest(self.orders.starts[row]))
+            if row not in self._names:
+                self._names[row] = digest(self.orders.starts[row])
             self._send(sent, self._names[row])
         self.down += sum(_size(value) for value in self.orders.extras.values())
 
