@@ -12,7 +12,7 @@ help:
 	@echo "make install     the package into $(VENV)"
 	@echo "make test        all tests but the slow ones; needs no data folder"
 	@echo "make lint        ruff, mypy, import contracts"
-	@echo "make bench       all benchmarks, about 35 minutes, into docs/performance.md"
+	@echo "make bench       all benchmarks, about 50 minutes, into docs/performance.md"
 	@echo "make bench-quick most of them in three minutes, into out/bench-quick"
 	@echo "make docs        the generated parts of README.md and docs/"
 	@echo "make wheel       dist/*.whl;  make wheel-test  installs it apart and runs it"

@@ -3,7 +3,7 @@
 FedAvg over all clients of W1 (batch 18) and W2, no evaluation; peers in their own environments (made here where they
 are missing), disue by `disue.run`, each as a process of its own. Wall seconds from the process's start to the end of
 round one, the median of the later rounds, the CPU seconds of such a round where all is one process, and the highest
-proportional set size of all processes together. Two turns, the order turned round in the second; the lesser counts.
+proportional set size of all processes together. Medians of five turns, the order turned round in every second one.
 The native backend is compiled before the clock starts.
 """
 
@@ -99,10 +99,10 @@ def run(case: Case, name: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def best(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """The lesser of each figure over the turns; the reason where one was left out."""
+def middle(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median of each figure over the turns; the reason where one was left out."""
     out = next((turn for turn in turns if "left_out" in turn), None)
-    return out or {key: min(turn[key] for turn in turns) for key in turns[0]}
+    return out or {key: median(turn[key] for turn in turns) for key in turns[0]}
 
 
 def main() -> None:
@@ -119,13 +119,13 @@ def main() -> None:
     for name in given.works:
         cases = [case for case in (*ours(name), *peers) if not given.only or case.name in given.only]
         turns: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases}
-        for turn in range(1 if given.quick else 2):
+        for turn in range(1 if given.quick else 5):
             for case in cases[:: -1 if turn % 2 else 1]:
                 rounds = 3 if given.quick else 5
                 turns[case].append({"left_out": case.left_out} if case.left_out else run(case, name, rounds))
                 print(f"  {name} {case.name}, {case.setting}: {turns[case][-1]}", file=sys.stderr, flush=True)
         for case in cases:
-            row = {"work": name, "name": case.name, "setting": case.setting, **best(turns[case])}
+            row = {"work": name, "name": case.name, "setting": case.setting, **middle(turns[case])}
             rows.append(row)
             if "left_out" in row:
                 print(f"{name:6} {case.name:13} {case.setting:26} left out: {row['left_out']}")

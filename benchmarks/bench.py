@@ -47,7 +47,7 @@ PARTS = (
     Part("store", 0.3),
     Part("growth", 6.0),
     Part("scaffold10k", 1.5, quick=False, out=""),
-    Part("against", 10.0, quick=False),
+    Part("against", 25.0, quick=False),
 )
 
 

@@ -116,7 +116,7 @@ def peers(found: dict[str, Any]) -> str:
     return (
         "The same FedAvg rounds over all clients, no evaluation, each framework as a program of its own. *first*: from "
         "the start of the process to the end of round one; *peak*: the proportional set size of all its processes; CPU "
-        "seconds where all is one process. Two turns, the lesser of each figure. CFLA's client steps with Adam, the "
+        "seconds where all is one process. Medians of five turns. CFLA's client steps with Adam, the "
         f"others with SGD. {versions}.\n\n{out}"
     )
 

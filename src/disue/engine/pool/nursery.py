@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -21,8 +22,12 @@ STATUS = struct.Struct("<ii")  # pid of a worker that ended, and its wait status
 
 def main(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    from disue.engine import lean, stacked  # noqa: F401  what most workers need, so that they share its pages
+    from disue.engine.native import backend  # noqa: F401
     from disue.engine.pool import worker  # loads torch
 
+    gc.collect()
+    gc.freeze()  # a worker's own collections would write to, and so copy, the pages of what is loaded
     door = socket.socket(fileno=fd)
     children: set[int] = set()
     waker, bell = socket.socketpair()
