@@ -67,6 +67,7 @@ class Pool:
         there.close()
         self._data, self._round = Arena("data"), Arena("round")
         self._blob = b""
+        self._home: dict[int, int] = {}  # a chore's first client → the process that did it last and has its data
         self._waiting = [self._hire() for _ in range(self.count)]
 
     @property
@@ -133,7 +134,9 @@ class Pool:
         idle = list(self._workers)
         while left:
             while todo and idle:
-                worker, at = idle.pop(0), todo.pop(0)
+                worker = idle.pop(0)
+                at = todo.pop(self._next(worker, [chores[one] for one in todo]))
+                self._home[chores[at].ids[0]] = worker.pid
                 worker.task, tries[at] = at, tries[at] + 1
                 self._send(worker, ("do", blobs[at], self._paths()))
             for door in wait([worker.door for worker in self._workers if worker.task >= 0]):
@@ -162,6 +165,14 @@ class Pool:
                     left -= 1
                     yield at, said
                 idle.append(worker)
+
+    def _next(self, worker: _Worker, todo: Sequence[Chore]) -> int:
+        """Which of the chores that are left: the first that this worker did before, or nobody; else the first.
+
+        So data stays with one worker, and each holds a part of it. Which worker does what changes no bit.
+        """
+        homes = (self._home.get(chore.ids[0], worker.pid) for chore in todo)
+        return next((at for at, home in enumerate(homes) if home == worker.pid), 0)
 
     def _hire(self) -> Connection:
         here, there = socket.socketpair()
