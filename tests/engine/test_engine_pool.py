@@ -1,5 +1,6 @@
 """Workers: the same bits whatever their number, and what happens when one of them dies."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -79,6 +80,22 @@ def test_what_clients_choose_and_measure_has_the_same_bits(per_class):
     assert mine.counts.sum() == sum(SIZES.values()) - SIZES[77]
 
 
+def deaths(folder, times):
+    """A folder with a file for each death that is still to come: of two workers only one can take a file away."""
+    folder.mkdir(exist_ok=True)
+    for number in range(times):
+        (folder / str(number)).touch()
+    return str(folder)
+
+
+def die(folder, spare):
+    """Kills this process, unless it is `spare`, as often as there are files."""
+    for name in os.listdir(folder) if os.getpid() != spare else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 @dataclass(frozen=True)
 class Fatal:
     """A chore that kills its process a number of times."""
@@ -89,25 +106,20 @@ class Fatal:
     ids = (902,)
 
     def do(self, here):
-        left = int(Path(self.marker).read_text())
-        if left and os.getpid() != self.spare:
-            Path(self.marker).write_text(str(left - 1))
-            os.kill(os.getpid(), signal.SIGKILL)
+        die(self.marker, self.spare)
         return 42
 
 
 def test_a_worker_that_dies_measuring_costs_its_chore_once(tmp_path):
     b = bed("mlp")
-    marker = tmp_path / "left"
     with b.engine("lean", workers=2) as engine:
         engine.answer(b.world(), b.orders(PARTS["plain"]))
-        chore, harmless = Fatal(str(marker), os.getpid()), Fatal(str(tmp_path / "none"), os.getpid())
-        marker.write_text("1")
-        (tmp_path / "none").write_text("0")
+        chore = Fatal(deaths(tmp_path / "left", 1), os.getpid())
+        harmless = Fatal(deaths(tmp_path / "none", 0), os.getpid())
         assert list(engine.staff.each([chore, harmless], b.network, 3)) == [42, 42]
         (note,) = engine.staff.pool.notes
         assert "measuring client 902" in note and "run again" in note
-        marker.write_text("99")
+        deaths(tmp_path / "left", 99)
         with pytest.raises(UserError, match="measuring client 902 in round 3 ended 2 times"):
             list(engine.staff.each([chore, harmless], b.network, 3))
 
@@ -130,17 +142,12 @@ class Deadly(Step):
     spare: int = 0
 
     def loss(self, forward, batch, context):
-        left = int(Path(self.marker).read_text())
-        if left and os.getpid() != self.spare:
-            Path(self.marker).write_text(str(left - 1))
-            os.kill(os.getpid(), signal.SIGKILL)
+        die(self.marker, self.spare)
         return super().loss(forward, batch, context)
 
 
 def deadly(tmp_path, times):
-    marker = tmp_path / "left"
-    marker.write_text(str(times))
-    return Phased((Deadly(marker=str(marker), spare=os.getpid()),))
+    return Phased((Deadly(marker=deaths(tmp_path / "left", times), spare=os.getpid()),))
 
 
 def test_a_killed_worker_costs_its_task_once(tmp_path):
