@@ -45,7 +45,7 @@ class Case:
 
 def ours(name: str) -> list[Case]:
     """Our own runs of a workload."""
-    backends = ("stacked" if name.startswith("w1") else "lean", "native")
+    backends = ("stacked", "native") if name.startswith("w1") else ("stacked", "lean", "native")
     program = str(HERE / "ours.py")
     return [
         Case("disue", f"{b}, {w} worker{'s' * (w > 1)}", sys.executable, program, (b, str(w)), refusal(ALL[name], b))

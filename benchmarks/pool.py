@@ -13,6 +13,7 @@ from typing import Any
 import asked
 import timing
 from federation import Ours, refusal
+from floor import operations
 from work import ALL, QUICK, Work
 
 from disue.engine.choice import block_for
@@ -22,7 +23,7 @@ BACKENDS = {"w1b18": ("stacked", "native"), "w2": ("lean", "native"), "w3": ("le
 
 def measured(work: Work, backend: str, repeats: int) -> dict[str, Any]:
     """Seconds of rounds by one and by two workers, of the workers' first round, and the hashes of all."""
-    block = block_for(work.clients) if backend == "stacked" else 0
+    block = block_for(work.clients, work.batch * operations(work)) if backend == "stacked" else 0
     teams = {workers: Ours(work, backend, block, workers) for workers in (1, 2, 3)}
     hashes, first = {}, {}
     try:

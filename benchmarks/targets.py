@@ -130,17 +130,17 @@ def table(found: Found) -> list[Target]:
     for setting, work, us, least in (
         (two, "w1b18", plain, 12.0),
         (default, "w1b18", plain, 20.0),
-        (two, "w2", "lean, 2 workers", 1.4),
-        (default, "w2", "lean, 2 workers", 2.0),
+        (two, "w2", "stacked, 2 workers", 1.4),
+        (default, "w2", "stacked, 2 workers", 2.0),
         (two, "w2", fast, 3.0),
         (default, "w2", fast, 5.0),
     ):
         got = _bind(_peer, found, work, "Flower", setting, "steady", us)
         add(f"steady round against Flower, {setting}", work, least, got)
-    for work, us, least in (("w1b18", plain, 4.0), ("w2", "lean, 2 workers", 3.0), ("w2", fast, 3.0)):
+    for work, us, least in (("w1b18", plain, 4.0), ("w2", "stacked, 2 workers", 3.0), ("w2", fast, 3.0)):
         got = _bind(_peer, found, work, "Flower", two, "first", us)
         add("start to end of round one against Flower, two actors", work, least, got)
-    for work, us, most in (("w1b18", plain, 1 / 3), ("w2", "lean, 2 workers", 1 / 2)):
+    for work, us, most in (("w1b18", plain, 1 / 3), ("w2", "stacked, 2 workers", 1 / 2)):
         add(
             "peak memory of all processes against Flower, two actors",
             work,
@@ -150,7 +150,7 @@ def table(found: Found) -> list[Target]:
             most=most,
         )
     for peer in ("pfl-research", "fluke"):
-        for work, us, least in (("w1b18", "stacked", 6.0), ("w2", "lean", 1.1), ("w2", "native", 2.5)):
+        for work, us, least in (("w1b18", "stacked", 6.0), ("w2", "stacked", 1.1), ("w2", "native", 2.5)):
             got = _bind(_peer, found, work, peer, "one process, one thread", "cpu", f"{us}, 1 worker")
             add(f"steady round against {peer}, CPU seconds", work, least, got)
     server(found, add)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from disue.core.clients import Context, Local
+from disue.core.clients import Context, Local, SelfTrained
 from disue.engine.cost import RATE, flops, passes
 from disue.engine.crew import Choice, Here
 from disue.engine.interface import Job, Work
@@ -37,9 +37,13 @@ def workers_for(seconds: float, device: str) -> int:
     return cores if seconds >= POOLED and device == "cpu" else 1
 
 
-def block_for(clients: int) -> int:
-    """Clients at once: four blocks in a cohort where they are not too small, whatever the number of workers."""
-    return max(10, min(50, -(-clients // 4)))
+def block_for(clients: int, step: float) -> int:
+    """Clients at once: four blocks in a cohort where they are not too small, whatever the number of workers.
+
+    step  operations of one client's step: a small one wants ten clients or more beside it, a large one needs no more
+          than three
+    """
+    return max(10 if step < SMALL else 3, min(50, -(-clients // 4)))
 
 
 def choose(
@@ -69,7 +73,7 @@ def _offered(here: Here, work: Work, local: Local, clients: int, compiled: bool)
     if work.network.input_kind == "image" and work.device == "cpu":
         found.append(Choice("lean-plain", why="by rule"))
     if clients >= FEW or work.device != "cpu":
-        found.append(Choice("stacked", block_for(clients), "by rule"))
+        found.append(Choice("stacked", block_for(clients, step_of(work, local)), "by rule"))
     if compiled:
         found.append(Choice("native", why="by rule"))
     return [one for one in found if not _refused(here, one, work, local)]
@@ -86,10 +90,15 @@ def _refused(here: Here, choice: Choice, work: Work, local: Local) -> str:
 
 def _by_rule(work: Work, local: Local, offered: list[Choice]) -> Choice:
     by_name = {one.backend: one for one in offered}
-    batch = max((phase.sgd.batch for phase in local.phases), default=1)
-    if "stacked" in by_name and (work.device != "cpu" or batch * flops(work.network) < SMALL):
+    if "stacked" in by_name and (work.device != "cpu" or step_of(work, local) < SMALL):
         return by_name["stacked"]
     return by_name["lean"]
+
+
+def step_of(work: Work, local: Local) -> float:
+    """Operations of one client's step."""
+    phases = () if isinstance(local, SelfTrained) else local.phases
+    return max((phase.sgd.batch for phase in phases), default=1) * flops(work.network)
 
 
 def _measured(

@@ -10,7 +10,7 @@ import torch
 
 from disue.core.clients import Clients, Context, Local, SelfTrained
 from disue.core.world import Network
-from disue.engine.choice import choose, predicted, workers_for
+from disue.engine.choice import block_for, choose, predicted, step_of, workers_for
 from disue.engine.chores import Chore
 from disue.engine.crew import Choice, Here
 from disue.engine.interface import Trained, Work
@@ -103,6 +103,8 @@ class Staff:
             if self._block and self.choice.backend == "stacked":
                 self.choice = replace(self.choice, block=self._block)
             notes.append(f"engine: {self.choice}")
+        if self.choice.backend == "stacked" and not self.choice.block:
+            self.choice = replace(self.choice, block=block_for(len(sizes), step_of(work, local)))
         why = self._here.backend(self.choice).refuses(work, local)
         if why:
             notes.append(f"engine: trained with lean instead of {self.choice.backend}: {why}")
