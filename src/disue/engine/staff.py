@@ -11,12 +11,22 @@ import torch
 from disue.core.clients import Clients, Context, Local, SelfTrained
 from disue.core.world import Network
 from disue.engine.choice import block_for, choose, predicted, step_of, workers_for
-from disue.engine.chores import Chore
+from disue.engine.chores import Chore, portions
 from disue.engine.crew import Choice, Here
 from disue.engine.interface import Trained, Work
 from disue.engine.pool import Pool
 from disue.engine.pool.worker import Setup
 from disue.engine.shelf import Shelf
+
+
+def portioned(blocks: list[list[int]]) -> list[list[int]]:
+    """What workers are given: blocks as they are; clients that train one by one in some portions, in the same order.
+
+    A message for each of a hundred small clients would take as long as their training.
+    """
+    if any(len(block) > 1 for block in blocks):
+        return blocks
+    return portions([client for block in blocks for client in block])
 
 
 class Staff:
@@ -75,7 +85,7 @@ class Staff:
         if pool is None:
             yield from self._here.train(work, local, contexts, sizes, choice)
             return
-        blocks = self._here.backend(choice).cut(local, sizes)
+        blocks = portioned(self._here.backend(choice).cut(local, sizes))
         try:
             yield from pool.train(work, local, contexts, blocks, choice)
         except BaseException:
