@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disue.methods.alone import local_only
+from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
 from disue.methods.disue import (
@@ -23,6 +24,14 @@ from disue.methods.disue import (
     moments_variant,
 )
 from disue.methods.fedavg import fedavg
+from disue.methods.feddyn import feddyn
+from disue.methods.fednova import fednova
+from disue.methods.fedntd import fedntd
+from disue.methods.fedopt import fedadam, fedavgm, fedyogi
+from disue.methods.fedprox import fedprox
+from disue.methods.fesem import fesem, wecfl
+from disue.methods.ifca import ifca
+from disue.methods.moon import moon
 from disue.methods.plugin import with_expert
 from disue.methods.scaffold import scaffold
 
@@ -35,6 +44,29 @@ SCAFFOLD = (
     "S. P. Karimireddy et al., SCAFFOLD: Stochastic Controlled Averaging for Federated Learning, "
     "ICML 2020, arXiv 1910.06378"
 )
+FEDPROX = "T. Li et al., Federated Optimization in Heterogeneous Networks, MLSys 2020, arXiv 1812.06127"
+FEDNOVA = (
+    "J. Wang et al., Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization, "
+    "NeurIPS 2020, arXiv 2007.07481"
+)
+FEDDYN = "D. A. E. Acar et al., Federated Learning Based on Dynamic Regularization, ICLR 2021, arXiv 2111.04263"
+MOON = "Q. Li et al., Model-Contrastive Federated Learning, CVPR 2021, arXiv 2103.16257"
+FEDNTD = (
+    "G. Lee et al., Preservation of the Global Knowledge by Not-True Distillation in Federated Learning, "
+    "NeurIPS 2022, arXiv 2106.03097"
+)
+FEDAVGM = (
+    "T.-M. H. Hsu et al., Measuring the Effects of Non-Identical Data Distribution for Federated Visual "
+    "Classification, 2019, arXiv 1909.06335"
+)
+FEDOPT = "S. Reddi et al., Adaptive Federated Optimization, ICLR 2021, arXiv 2003.00295"
+IFCA = "A. Ghosh et al., An Efficient Framework for Clustered Federated Learning, NeurIPS 2020, arXiv 2006.04088"
+CFL = (
+    "F. Sattler et al., Clustered Federated Learning: Model-Agnostic Distributed Multitask Optimization under Privacy "
+    "Constraints, IEEE TNNLS 2020, arXiv 1910.01991"
+)
+FESEM = "G. Long et al., Multi-Center Federated Learning, World Wide Web 2022, arXiv 2108.08647"
+WECFL = "J. Ma et al., On the Convergence of Clustered Federated Learning, 2022, arXiv 2202.06187"
 
 
 @dataclass(frozen=True)
@@ -50,7 +82,19 @@ class Listed:
 
 TABLE: dict[str, Listed] = {
     "fedavg": Listed(fedavg, "one model, the weighted mean of the cohort", FEDAVG),
+    "fedprox": Listed(fedprox, "fedavg, clients are pulled to the received model", FEDPROX, local="proximal"),
     "scaffold": Listed(scaffold, "fedavg with control variates against client drift", SCAFFOLD, local="controlled"),
+    "fednova": Listed(fednova, "fedavg by effective steps", FEDNOVA, local="normalised"),
+    "feddyn": Listed(feddyn, "fedavg with a dynamic regulariser", FEDDYN, local="dynamic"),
+    "moon": Listed(moon, "fedavg with a contrast of features", MOON, local="contrastive"),
+    "fedntd": Listed(fedntd, "fedavg that keeps what is known of other classes", FEDNTD, local="not-true"),
+    "fedavgm": Listed(fedavgm, "fedavg with momentum on the server", FEDAVGM),
+    "fedadam": Listed(fedadam, "fedavg, the server steps by Adam's rule", FEDOPT),
+    "fedyogi": Listed(fedyogi, "fedavg, the server steps by Yogi's rule", FEDOPT),
+    "ifca": Listed(ifca, "one model per group, each client chooses by its loss", IFCA),
+    "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
+    "fesem": Listed(fesem, "one model per group of similar models", FESEM),
+    "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
     "local": Listed(local_only, "every client trains by itself", ""),
     "clustered": Listed(clustered, "one model per group of similar updates", ""),
     "disue": Listed(disue, "clustered, with a universal expert from class moments", DISUE),
@@ -84,11 +128,23 @@ __all__ = [
     "TABLE",
     "Composed",
     "Listed",
+    "cfl",
     "clustered",
     "disue",
     "disue_generator",
+    "fedadam",
     "fedavg",
+    "fedavgm",
+    "feddyn",
+    "fednova",
+    "fedntd",
+    "fedprox",
+    "fedyogi",
+    "fesem",
+    "ifca",
     "local_only",
+    "moon",
     "scaffold",
+    "wecfl",
     "with_expert",
 ]

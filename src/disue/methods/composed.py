@@ -34,6 +34,7 @@ from disue.core.method import (
 from disue.core.orders import Orders, Report, Sight, origin_of
 from disue.core.uploads import Uploads
 from disue.core.world import World
+from disue.parts.start import FromGroup
 
 G = TypeVar("G")
 A = TypeVar("A")
@@ -107,17 +108,25 @@ class Composed(Generic[G, A, E]):
         return Told(state, first.info, self._survey(world, state))
 
     def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
-        """One epoch of the clients that the grouping wants to see, from the vector that all share."""
+        """One epoch of the clients that the grouping wants to see, from the vector that all share.
+
+        A grouping with `survey_from` "group" sees them from their groups' models.
+        """
         ids = self.grouping.survey(world, state.round)
         if ids is None:
             return None
-        start = state.average if state.expert is None else state.expert
+        if getattr(self.grouping, "survey_from", "") == "group":
+            chosen = FromGroup().choose(world, state.view(), ids)
+            starts, which = chosen.starts, chosen.which
+        else:
+            start = state.average if state.expert is None else state.expert
+            starts, which = start[None, :], np.zeros((ids.size, 1), np.int64)
         return Orders(
             round=state.round,
             ids=ids,
-            starts=start[None, :],
-            which=np.zeros((ids.size, 1), np.int64),
-            origin=start,
+            starts=starts,
+            which=which,
+            origin=origin_of(starts),
             local=self.local.at(state.round).brief(1),
             report=Report(sight=self.grouping.sight, parts=self.grouping.parts),
             stream=SURVEY,
@@ -201,6 +210,9 @@ class Composed(Generic[G, A, E]):
             # is trained from it. One that has not chosen yet uses what all groups know together.
             receives = group if chosen.into is None else receives
             receives = np.where(group == base, known.shape[0] - 1, receives)
+        if state.expert is None and getattr(self.aggregate, "sends_other", False):
+            # what is sent is no model to use (FedDyn's is the average and a correction): the average is
+            receives, group = np.full(ids.size, base), np.full(ids.size, base)
         return Served(
             models,
             receives,

@@ -1,7 +1,10 @@
 """Who belongs together?"""
 
+from disue.parts.grouping.bipartition import Bipartition
+from disue.parts.grouping.by_choice import ByChoice
 from disue.parts.grouping.given import Alone, Fixed, Nothing, OneGroup, Oracle, Random
 from disue.parts.grouping.linkage import Linkage, Seen
+from disue.parts.grouping.nearest import Nearest
 
 KINDS: dict[str, type] = {
     "one": OneGroup,
@@ -10,6 +13,22 @@ KINDS: dict[str, type] = {
     "oracle": Oracle,
     "random": Random,
     "linkage": Linkage,
+    "choice": ByChoice,
+    "nearest": Nearest,
+    "bipartition": Bipartition,
 }
 
-__all__ = ["KINDS", "Alone", "Fixed", "Linkage", "Nothing", "OneGroup", "Oracle", "Random", "Seen"]
+__all__ = [
+    "KINDS",
+    "Alone",
+    "Bipartition",
+    "ByChoice",
+    "Fixed",
+    "Linkage",
+    "Nearest",
+    "Nothing",
+    "OneGroup",
+    "Oracle",
+    "Random",
+    "Seen",
+]

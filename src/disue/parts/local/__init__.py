@@ -6,9 +6,33 @@ from collections.abc import Callable, Mapping
 
 from disue.core.clients import Local
 from disue.parts.local.adjusted import LogitAdjusted
+from disue.parts.local.contrastive import Contrastive
 from disue.parts.local.controlled import Controlled
+from disue.parts.local.dynamic import Dynamic
 from disue.parts.local.erm import Erm
+from disue.parts.local.normalised import Normalised
+from disue.parts.local.not_true import NotTrue
+from disue.parts.local.proximal import Proximal
 
-KINDS: Mapping[str, Callable[..., Local]] = {"erm": Erm, "logit-adjusted": LogitAdjusted, "controlled": Controlled}
+KINDS: Mapping[str, Callable[..., Local]] = {
+    "erm": Erm,
+    "logit-adjusted": LogitAdjusted,
+    "controlled": Controlled,
+    "proximal": Proximal,
+    "normalised": Normalised,
+    "dynamic": Dynamic,
+    "contrastive": Contrastive,
+    "not-true": NotTrue,
+}
 
-__all__ = ["KINDS", "Controlled", "Erm", "LogitAdjusted"]
+__all__ = [
+    "KINDS",
+    "Contrastive",
+    "Controlled",
+    "Dynamic",
+    "Erm",
+    "LogitAdjusted",
+    "Normalised",
+    "NotTrue",
+    "Proximal",
+]

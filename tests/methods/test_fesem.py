@@ -1,0 +1,115 @@
+"""FeSEM and WeCFL: distances by hand, both the same with clients of one size, planted groups, identities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import disue
+from disue.core.groups import Groups
+from disue.core.orders import Orders, Report
+from disue.parts.grouping import Nearest
+from disue.parts.grouping.nearest import Centres, seeded
+from disue.runs.federate import Federate
+from disue.runs.setup import prepare
+from disue.runs.spec import Spec
+from fakes import FakeUploads, answer, orders, vec, world
+
+IDS = (4001, 17, 902)
+BASE: dict[str, Any] = {
+    "rounds": 3,
+    "data": {"name": "digits"},
+    "partition": {"kind": "iid", "clients": 8},
+    "cohort": {"share": 1.0},
+    "local": {"epochs": 1, "batch": 20, "lr": 0.05},
+    "evaluate": {"every": 100},
+}
+
+
+def run(**tables: Any) -> Federate:
+    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
+    for _ in federate:
+        pass
+    return federate
+
+
+def metrics(**tables: Any) -> dict[str, float]:
+    found = disue.run({**BASE, **tables})["metrics"]
+    return {name: float(value["final"]) for name, value in found.items()}
+
+
+def filled(value: float) -> np.ndarray:
+    return vec(*[value] * 6)
+
+
+def test_ends_0_1_10_and_two_centres() -> None:
+    """e = (0, 1, 10) about centres 0 and 9: {0, 1}, {10}, and then centres 0.5 and 10."""
+    at, part = world(IDS, 6), Nearest(2)
+    centres = Centres(np.stack([filled(0.0), filled(9.0)]))
+    asked = orders(IDS, np.stack([filled(0.0), filled(9.0)]), (0, 0, 1))
+    came = answer(asked, {4001: filled(0.0), 17: filled(1.0), 902: filled(10.0)}, at.layout)
+    out = part.assign(at, Groups.empty(2), centres, asked, came, survey=False)
+    assert out.groups.as_dict() == {4001: 0, 17: 0, 902: 1}
+    np.testing.assert_allclose(out.memory.models[:, 0], [0.5, 10.0])
+
+
+def test_distances_from_inner_products_are_distances() -> None:
+    rng = np.random.default_rng(0)
+    at, part = world(IDS, 6), Nearest(3, part="whole")
+    starts = rng.normal(size=(2, 6)).astype(np.float32)
+    centres = Centres(rng.normal(size=(3, 6)).astype(np.float32))
+    asked = orders(IDS, starts, (1, 0, 1))
+    ends = {i: rng.normal(size=6).astype(np.float32) for i in IDS}
+    found = part._distances(centres, asked, answer(asked, ends, at.layout))
+    direct = [[((ends[i].astype(float) - c) ** 2).sum() for c in centres.models.astype(float)] for i in sorted(IDS)]
+    np.testing.assert_allclose(found, direct, rtol=1e-5, atol=1e-6)
+
+
+def test_k_means_on_inner_products() -> None:
+    rng = np.random.default_rng(1)
+    truth = np.repeat([0, 1, 2], 5)
+    points = np.eye(3)[truth] * 10 + rng.normal(size=(15, 3))
+    for seed in range(5):
+        labels = seeded(points @ points.T, 3, np.random.default_rng(seed))
+        assert len({(a, b) for a, b in zip(truth, labels, strict=True)}) == 3
+
+
+@pytest.mark.parametrize("name", ["fesem", "wecfl"])
+def test_one_group_is_fedavg(name: str) -> None:
+    weights = {"aggregate": {"weights": "uniform"}} if name == "fesem" else {}
+    ours = run(method={"name": name, "k": 1}, partition={"clients": 8, "alpha": 0.3}, cohort={"share": 0.5})
+    theirs = run(method={"name": "fedavg", **weights}, partition={"clients": 8, "alpha": 0.3}, cohort={"share": 0.5})
+    assert np.array_equal(ours.state.average, theirs.state.average)
+
+
+def test_with_clients_of_one_size_both_are_one() -> None:
+    found = [run(method={"name": name, "k": 2}, partition={"kind": "iid", "clients": 3}) for name in ("fesem", "wecfl")]
+    ours, theirs = found
+    assert np.unique(ours.setup.world.census.sizes).size == 1
+    assert np.array_equal(ours.state.models, theirs.state.models)
+    assert not np.array_equal(ours.state.models[0], ours.state.models[1])
+
+
+def test_planted_groups_are_found() -> None:
+    found = metrics(
+        rounds=30,
+        partition={"kind": "permuted-labels", "clients": 8, "groups": 2},
+        method={"name": "fesem", "k": 2},
+        evaluate={"every": 30},
+    )
+    assert found["ari"] == 1.0 and found["group_local"] > 80
+
+
+def test_absent_clients_keep_their_group_and_an_empty_group_its_centre() -> None:
+    at, part = world(IDS, 6), Nearest(2)
+    groups = Groups.make({4001: 0, 17: 1, 902: 1})
+    centres = Centres(np.stack([filled(0.0), filled(9.0)]))
+    asked = Orders(
+        1, np.array([17]), filled(9.0)[None], np.zeros((1, 1), np.int64), origin=filled(9.0), report=Report()
+    )
+    came = FakeUploads({17: filled(1.0)}, filled(9.0), at.layout, filled(9.0))
+    out = part.assign(at, groups, centres, asked, came, survey=False)
+    assert out.groups.as_dict() == {4001: 0, 17: 0, 902: 1}
+    np.testing.assert_allclose(out.memory.models[:, 0], [1.0, 9.0])
