@@ -6,38 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from methods_bed import metrics, run
 
-import disue
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.parts.grouping import Bipartition
 from disue.parts.grouping.bipartition import Scale
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
-from disue.runs.spec import Spec
 from fakes import answer, orders, vec, world
 
 A, B, C = (4001, 17), (902, 33), (5, 77)  # three groups of two; no id is a position
-BASE: dict[str, Any] = {
-    "rounds": 3,
-    "data": {"name": "digits"},
-    "partition": {"clients": 8, "alpha": 0.3},
-    "cohort": {"share": 1.0},
-    "local": {"epochs": 1, "batch": 20, "lr": 0.05},
-    "evaluate": {"every": 100},
-}
-
-
-def run(**tables: Any) -> Federate:
-    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
-    for _ in federate:
-        pass
-    return federate
-
-
-def metrics(**tables: Any) -> dict[str, float]:
-    found = disue.run({**BASE, **tables})["metrics"]
-    return {name: float(value["final"]) for name, value in found.items()}
 
 
 def direction(*first: float) -> np.ndarray:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from methods_bed import run
 
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
-from disue.runs.spec import Spec
-
-BASE: dict[str, Any] = {
-    "rounds": 2,
-    "data": {"name": "digits"},
-    "partition": {"clients": 8, "alpha": 0.3},
-    "cohort": {"share": 1.0},
-    "local": {"steps": 1, "batch": 20, "lr": 0.05},
-    "evaluate": {"every": 100},
-}
+ONE_STEP = {"steps": 1, "batch": 20, "lr": 0.05}
 NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "feddyn", "moon", "fedntd", "fedyogi", "ifca", "cfl", "fesem")
 
 
 def average(name: str, backend: str) -> np.ndarray:
-    federate = Federate(prepare(Spec.of({**BASE, "engine": {"backend": backend}, "method": {"name": name}})), None)
-    for _ in federate:
-        pass
-    return np.asarray(federate.state.average)
+    found = run(rounds=2, local=ONE_STEP, engine={"backend": backend}, method={"name": name})
+    return np.asarray(found.state.average)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from methods_bed import metrics, run
 
-import disue
 from disue.core.groups import Groups
 from disue.core.orders import Orders, Report
 from disue.parts.grouping import Nearest
 from disue.parts.grouping.nearest import Centres, seeded
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
-from disue.runs.spec import Spec
 from fakes import FakeUploads, answer, orders, vec, world
 
 IDS = (4001, 17, 902)
-BASE: dict[str, Any] = {
-    "rounds": 3,
-    "data": {"name": "digits"},
-    "partition": {"kind": "iid", "clients": 8},
-    "cohort": {"share": 1.0},
-    "local": {"epochs": 1, "batch": 20, "lr": 0.05},
-    "evaluate": {"every": 100},
-}
-
-
-def run(**tables: Any) -> Federate:
-    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
-    for _ in federate:
-        pass
-    return federate
-
-
-def metrics(**tables: Any) -> dict[str, float]:
-    found = disue.run({**BASE, **tables})["metrics"]
-    return {name: float(value["final"]) for name, value in found.items()}
 
 
 def filled(value: float) -> np.ndarray:
@@ -79,8 +54,8 @@ def test_k_means_on_inner_products() -> None:
 @pytest.mark.parametrize("name", ["fesem", "wecfl"])
 def test_one_group_is_fedavg(name: str) -> None:
     weights = {"aggregate": {"weights": "uniform"}} if name == "fesem" else {}
-    ours = run(method={"name": name, "k": 1}, partition={"clients": 8, "alpha": 0.3}, cohort={"share": 0.5})
-    theirs = run(method={"name": "fedavg", **weights}, partition={"clients": 8, "alpha": 0.3}, cohort={"share": 0.5})
+    ours = run(method={"name": name, "k": 1}, cohort={"share": 0.5})
+    theirs = run(method={"name": "fedavg", **weights}, cohort={"share": 0.5})
     assert np.array_equal(ours.state.average, theirs.state.average)
 
 

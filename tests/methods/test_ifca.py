@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from methods_bed import metrics, run
 
-import disue
 from disue.core.groups import Groups
 from disue.parts.grouping import ByChoice
 from disue.parts.grouping.by_choice import Streak
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
-from disue.runs.spec import Spec
 from fakes import answer, orders, vec, world
-
-BASE: dict[str, Any] = {
-    "rounds": 3,
-    "data": {"name": "digits"},
-    "partition": {"clients": 8, "alpha": 0.3},
-    "cohort": {"share": 0.5},
-    "local": {"epochs": 1, "batch": 20, "lr": 0.05},
-    "evaluate": {"every": 100},
-}
-
-
-def run(**tables: Any) -> Federate:
-    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
-    for _ in federate:
-        pass
-    return federate
-
-
-def metrics(**tables: Any) -> dict[str, float]:
-    found = disue.run({**BASE, **tables})["metrics"]
-    return {name: float(value["final"]) for name, value in found.items()}
 
 
 def test_one_group_is_fedavg() -> None:
-    ours, theirs = (run(method=method) for method in ({"name": "ifca", "k": 1}, {"name": "fedavg"}))
+    ours, theirs = (
+        run(method=method, cohort={"share": 0.5}) for method in ({"name": "ifca", "k": 1}, {"name": "fedavg"})
+    )
     assert np.array_equal(ours.state.average, theirs.state.average)
     assert np.array_equal(ours.state.models[0], theirs.state.models[0])
 

@@ -1,0 +1,33 @@
+"""Short runs on digits, for the tests of methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import disue
+from disue.runs.federate import Federate
+from disue.runs.setup import prepare
+from disue.runs.spec import Spec
+
+BASE: dict[str, Any] = {
+    "rounds": 3,
+    "data": {"name": "digits"},
+    "partition": {"clients": 8, "alpha": 0.3},
+    "cohort": {"share": 1.0},
+    "local": {"epochs": 1, "batch": 20, "lr": 0.05},
+    "evaluate": {"every": 100},
+}
+
+
+def run(**tables: Any) -> Federate:
+    """To the last round; `tables` take the place of those of `BASE`."""
+    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
+    for _ in federate:
+        pass
+    return federate
+
+
+def metrics(**tables: Any) -> dict[str, float]:
+    """The final figures of a run."""
+    found = disue.run({**BASE, **tables})["metrics"]
+    return {name: float(value["final"]) for name, value in found.items()}
