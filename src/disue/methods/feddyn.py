@@ -18,7 +18,6 @@ import numpy as np
 
 from disue.core.checks import Vector
 from disue.core.clients import Local
-from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.method import Info, Merged, View
 from disue.core.orders import Orders, Sight
@@ -27,6 +26,7 @@ from disue.core.world import World
 from disue.methods.composed import Composed
 from disue.parts.aggregate import Mean
 from disue.parts.aggregate.mean import statistics
+from disue.parts.aggregate.single import one_origin
 from disue.parts.expert import NoExpert
 from disue.parts.grouping import OneGroup
 from disue.parts.local import Dynamic
@@ -62,12 +62,11 @@ class DriftCorrected:
         *,
         common: bool,
     ) -> Merged[Drift]:
-        if orders.origin is None or groups.numbers.size != 1:
-            raise UserError("feddyn: all clients must start from one model, in one group", key="method.grouping")
+        origin = one_origin("feddyn", orders, groups)
         step = uploads.sums(groups)
         moved = np.where(statistics(world.layout), 0.0, step.whole) / world.census.ids.size
         drift = (memory.mean + moved).astype(np.float32)
-        average = (orders.origin + step.whole_mean()).astype(np.float32)
+        average = (origin + step.whole_mean()).astype(np.float32)
         sent = average + drift
         norm = float(np.linalg.norm(drift.astype(np.float64)))
         return Merged(sent[None, :].copy(), average, Drift(drift), Info({"feddyn.drift": norm}))

@@ -17,7 +17,6 @@ import numpy as np
 
 from disue.core.checks import Vector
 from disue.core.clients import Local
-from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.method import Info, Merged, View
 from disue.core.orders import Orders, Sight
@@ -25,6 +24,7 @@ from disue.core.uploads import Uploads
 from disue.core.world import World
 from disue.methods.composed import Composed
 from disue.parts.aggregate.mean import statistics
+from disue.parts.aggregate.single import one_origin
 from disue.parts.expert import NoExpert
 from disue.parts.grouping import Nothing, OneGroup
 from disue.parts.local import Normalised
@@ -54,12 +54,11 @@ class Rescaled:
         *,
         common: bool,
     ) -> Merged[Nothing]:
-        if orders.origin is None or groups.numbers.size != 1:
-            raise UserError("fednova: all clients must start from one model, in one group", key="method.grouping")
+        origin = one_origin("fednova", orders, groups)
         step = uploads.sums(groups).whole_mean()
         length = float(uploads.sums(groups, of=LENGTH).whole_mean()[0])
         move = np.where(statistics(world.layout), step, length * step)
-        average = (orders.origin + move).astype(np.float32)
+        average = (origin + move).astype(np.float32)
         return Merged(average[None, :].copy(), average, memory, Info({"fednova.steps": length}))
 
 

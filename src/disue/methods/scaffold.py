@@ -25,6 +25,7 @@ from disue.core.orders import Orders, Sight
 from disue.core.uploads import Uploads
 from disue.core.world import World
 from disue.methods.composed import Composed
+from disue.parts.aggregate.single import one_origin
 from disue.parts.expert import NoExpert
 from disue.parts.grouping import OneGroup
 from disue.parts.local.controlled import CHANGE, CONTROL, Controlled
@@ -70,10 +71,9 @@ class Corrected:
         *,
         common: bool,
     ) -> Merged[Variate]:
-        if orders.origin is None or groups.numbers.size != 1:
-            raise UserError("scaffold: all clients must start from one model, in one group", key="method.grouping")
+        origin = one_origin("scaffold", orders, groups)
         step, change = uploads.sums(groups), uploads.sums(groups, of=CHANGE)
-        average = (orders.origin + self.server_lr * step.whole_mean()).astype(np.float32)
+        average = (origin + self.server_lr * step.whole_mean()).astype(np.float32)
         control = (memory.control + change.whole / world.census.ids.size).astype(np.float32)
         return Merged(average[None, :].copy(), average, Variate(control))
 

@@ -15,6 +15,7 @@ from disue.core.orders import Orders, Sight
 from disue.core.uploads import Uploads
 from disue.core.world import World
 from disue.parts.aggregate.mean import statistics
+from disue.parts.aggregate.single import one_origin
 
 RULES = ("adam", "yogi")
 
@@ -80,10 +81,7 @@ class Adaptive:
         *,
         common: bool,
     ) -> Merged[Moments]:
-        if orders.origin is None or groups.numbers.size != 1:
-            raise UserError(
-                "adaptive: all clients must start from one model, in one group", key="method.aggregate.kind"
-            )
+        origin = one_origin("adaptive", orders, groups)
         step, still = uploads.sums(groups).whole_mean(), statistics(world.layout)
         first = self.beta1 * memory.first + (1 - self.beta1) * step
         square, second = step**2, memory.second.astype(np.float64)
@@ -92,6 +90,6 @@ class Adaptive:
         else:
             second = second - (1 - self.beta2) * square * np.sign(second - square)
         move = np.where(still, step, self.server_lr * first / (np.sqrt(second) + self.tau))
-        average = (orders.origin + move).astype(np.float32)
+        average = (origin + move).astype(np.float32)
         kept = Moments(first.astype(np.float32), second.astype(np.float32))
         return Merged(average[None, :].copy(), average, kept)

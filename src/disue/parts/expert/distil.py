@@ -250,8 +250,8 @@ class Ensemble:
 def _together(network: Network, k: int) -> bool:
     """Whether k models pay off stacked: measured by `benchmarks/dphase.py`.
 
-    At three models and more, multilayer perceptrons gain 1.3 to 2.7 times and convolutions of 8×8 inputs 1.6
-    to 2; convolutions of larger inputs lose up to half, as stacked they are grouped ones with few channels.
+    At four models and more, multilayer perceptrons and convolutions of 8×8 inputs gain half and more;
+    convolutions of larger inputs lose, as stacked they are grouped ones with few channels.
     """
     convolves = any(len(entry.shape) > 2 for entry in network.layout.entries)
     small = math.prod(network.input_shape) <= 64 if convolves else network.input_kind == "vector"
