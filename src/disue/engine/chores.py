@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from disue.engine import fitting
 from disue.engine.crew import Here
 from disue.engine.interface import Work
 from disue.engine.measure import ClientMoments, of_client
+from disue.engine.shelf import Data
 
+A = TypeVar("A")
+B = TypeVar("B")
 CALLS = 16  # chores that an exchange is cut into where each client's is short
 
 
@@ -81,14 +84,11 @@ class Choosing:
 
     def do(self, here: Here) -> list[tuple[int, Float64, float]]:
         """(id, (c,) one-hot or shares, seconds) of each client."""
-        out = []
-        for client, rows in self.which.items():
-            begun = time.perf_counter()
-            data = here.shelf.get(client)
-            losses = fitting.losses(self.network, self.starts[rows], data.x, data.y)
-            found = fitting.shares(losses) if self.shares else np.eye(rows.size)[fitting.chosen(losses)]
-            out.append((client, found, time.perf_counter() - begun))
-        return out
+        return _by_client(here, self.which, self._chosen)
+
+    def _chosen(self, data: Data, rows: IntVector) -> Float64:
+        losses = fitting.losses(self.network, self.starts[rows], data.x, data.y)
+        return fitting.shares(losses) if self.shares else np.eye(rows.size)[fitting.chosen(losses)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +109,17 @@ class Measuring:
 
     def do(self, here: Here) -> list[tuple[int, ClientMoments, float]]:
         """(id, moments, seconds) of each client."""
-        out = []
-        for client, under in self.under.items():
-            begun = time.perf_counter()
-            data = here.shelf.get(client)
-            found = of_client(self.network, data.x, data.y, self.classes, under, self.against, self.per_class)
-            out.append((client, found, time.perf_counter() - begun))
-        return out
+        return _by_client(here, self.under, self._moments)
+
+    def _moments(self, data: Data, under: Vector) -> ClientMoments:
+        return of_client(self.network, data.x, data.y, self.classes, under, self.against, self.per_class)
+
+
+def _by_client(here: Here, asked: Mapping[int, A], give: Callable[[Data, A], B]) -> list[tuple[int, B, float]]:
+    """(id, what it gives, seconds) of each client, on its data and on what it is asked."""
+    out = []
+    for client, question in asked.items():
+        begun = time.perf_counter()
+        found = give(here.shelf.get(client), question)
+        out.append((client, found, time.perf_counter() - begun))
+    return out
