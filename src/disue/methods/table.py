@@ -1,0 +1,153 @@
+"""The table name → constructor that `disue list methods` prints, family by family.
+
+A constructor's first argument is the local part; its other arguments are the keys of [method].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from disue.methods.alone import local_only
+from disue.methods.cfl import cfl
+from disue.methods.clustered import clustered
+from disue.methods.composed import Composed
+from disue.methods.disue import (
+    disue,
+    disue_alone,
+    disue_one,
+    disue_oracle,
+    disue_random,
+    generator_variant,
+    moments_variant,
+)
+from disue.methods.fedavg import fedavg
+from disue.methods.feddyn import feddyn
+from disue.methods.fednova import fednova
+from disue.methods.fedntd import fedntd
+from disue.methods.fedopt import fedadam, fedavgm, fedyogi
+from disue.methods.fedprox import fedprox
+from disue.methods.fesem import fesem, wecfl
+from disue.methods.ifca import ifca
+from disue.methods.moon import moon
+from disue.methods.scaffold import scaffold
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of `disue list methods`. `mark` says in tables what a row is allowed that others are not."""
+
+    build: Callable[..., Composed[Any, Any, Any]]
+    summary: str
+    cite: str
+    local: str = "erm"  # the kind of the local part unless [method.local] says otherwise
+    mark: str = ""
+
+
+# -- one model for all ----------------------------------------------------------------------------------
+
+FEDAVG = (
+    "B. McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, "
+    "AISTATS 2017, arXiv 1602.05629"
+)
+FEDPROX = "T. Li et al., Federated Optimization in Heterogeneous Networks, MLSys 2020, arXiv 1812.06127"
+SCAFFOLD = (
+    "S. P. Karimireddy et al., SCAFFOLD: Stochastic Controlled Averaging for Federated Learning, "
+    "ICML 2020, arXiv 1910.06378"
+)
+FEDNOVA = (
+    "J. Wang et al., Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization, "
+    "NeurIPS 2020, arXiv 2007.07481"
+)
+FEDDYN = "D. A. E. Acar et al., Federated Learning Based on Dynamic Regularization, ICLR 2021, arXiv 2111.04263"
+MOON = "Q. Li et al., Model-Contrastive Federated Learning, CVPR 2021, arXiv 2103.16257"
+FEDNTD = (
+    "G. Lee et al., Preservation of the Global Knowledge by Not-True Distillation in Federated Learning, "
+    "NeurIPS 2022, arXiv 2106.03097"
+)
+FEDAVGM = (
+    "T.-M. H. Hsu et al., Measuring the Effects of Non-Identical Data Distribution for Federated Visual "
+    "Classification, 2019, arXiv 1909.06335"
+)
+FEDOPT = "S. Reddi et al., Adaptive Federated Optimization, ICLR 2021, arXiv 2003.00295"
+
+SINGLE: dict[str, Listed] = {
+    "fedavg": Listed(fedavg, "one model, the weighted mean of the cohort", FEDAVG),
+    "fedprox": Listed(fedprox, "fedavg, clients are pulled to the received model", FEDPROX, local="proximal"),
+    "scaffold": Listed(scaffold, "fedavg with control variates against client drift", SCAFFOLD, local="controlled"),
+    "fednova": Listed(fednova, "fedavg by effective steps", FEDNOVA, local="normalised"),
+    "feddyn": Listed(feddyn, "fedavg with a dynamic regulariser", FEDDYN, local="dynamic"),
+    "moon": Listed(moon, "fedavg with a contrast of features", MOON, local="contrastive"),
+    "fedntd": Listed(fedntd, "fedavg that keeps what is known of other classes", FEDNTD, local="not-true"),
+    "fedavgm": Listed(fedavgm, "fedavg with momentum on the server", FEDAVGM),
+    "fedadam": Listed(fedadam, "fedavg, the server steps by Adam's rule", FEDOPT),
+    "fedyogi": Listed(fedyogi, "fedavg, the server steps by Yogi's rule", FEDOPT),
+}
+
+
+# -- one model for all, distilled on the server or corrected there --------------------------------------
+
+DISTILLED: dict[str, Listed] = {}
+
+
+# -- one model per group --------------------------------------------------------------------------------
+
+IFCA = "A. Ghosh et al., An Efficient Framework for Clustered Federated Learning, NeurIPS 2020, arXiv 2006.04088"
+CFL = (
+    "F. Sattler et al., Clustered Federated Learning: Model-Agnostic Distributed Multitask Optimization under Privacy "
+    "Constraints, IEEE TNNLS 2020, arXiv 1910.01991"
+)
+FESEM = "G. Long et al., Multi-Center Federated Learning, World Wide Web 2022, arXiv 2108.08647"
+WECFL = "J. Ma et al., On the Convergence of Clustered Federated Learning, 2022, arXiv 2202.06187"
+
+CLUSTERED: dict[str, Listed] = {
+    "ifca": Listed(ifca, "one model per group, each client chooses by its loss", IFCA),
+    "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
+    "fesem": Listed(fesem, "one model per group of similar models", FESEM),
+    "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
+    "clustered": Listed(clustered, "one model per group of similar updates", ""),
+}
+
+
+# -- one model per client -------------------------------------------------------------------------------
+
+PERSONAL: dict[str, Listed] = {
+    "local": Listed(local_only, "every client trains by itself", ""),
+}
+
+
+# -- groups and a universal expert ----------------------------------------------------------------------
+
+DISUE = "Z. Leng et al., Distilling A Universal Expert from Clustered Federated Learning, IJCAI 2025, arXiv 2506.20285"
+
+UNIVERSAL: dict[str, Listed] = {
+    "disue": Listed(disue, "clustered, with a universal expert from class moments", DISUE),
+    "disue-generator": Listed(generator_variant(), "the paper's form: a generator", DISUE),
+    "disue-generator-no-gls": Listed(generator_variant(labels="uniform"), "… labels drawn uniformly", DISUE),
+    "disue-generator-no-gwf": Listed(generator_variant(weights="uniform-all"), "… all groups weigh alike", DISUE),
+    "disue-generator-neither": Listed(
+        generator_variant(labels="uniform", weights="uniform-all"), "… neither GLS nor GWF", DISUE
+    ),
+    "disue-generator-real": Listed(
+        generator_variant(source="real"),
+        "… distilled on real inputs: the D-phase's ceiling",
+        DISUE,
+        mark="real data",
+    ),
+    "disue-oracle": Listed(disue_oracle, "disue with the planted groups", DISUE, mark="knows the groups"),
+    "disue-random": Listed(disue_random, "disue with random groups", DISUE),
+    "disue-one": Listed(disue_one, "disue with one group", DISUE),
+    "disue-alone": Listed(disue_alone, "disue with every client its own group", DISUE),
+    "disue-no-transport": Listed(moments_variant(transport=False, decay=0.5), "disue without drift transport", DISUE),
+    "disue-received": Listed(
+        moments_variant(vector="received", transport=False, decay=0.5),
+        "disue, moments under the received model",
+        DISUE,
+    ),
+    "disue-prior": Listed(moments_variant(prior=1.0), "disue with the clients' label prior in its head", DISUE),
+    "disue-purity": Listed(moments_variant(weights="purity"), "disue with GWF by purity", DISUE),
+}
+
+
+TABLE: dict[str, Listed] = {**SINGLE, **DISTILLED, **CLUSTERED, **PERSONAL, **UNIVERSAL}
