@@ -103,6 +103,24 @@ def test_the_summary_counts_newcomers_targets_and_totals(folder: Path) -> None:
     assert (folder / "report.html").stat().st_size > 5000
 
 
+def test_a_newcomer_may_take_the_group_that_fits_its_own_data(folder: Path) -> None:
+    """By hand: for each newcomer the group model with the least loss on its training data, scored on its label mix."""
+    trained, setup = disue.load(folder), prepare(Spec.of(SPEC))
+    digits = data.load("digits")
+    x, y = digits.inputs(digits.x_test), digits.y_test
+    found = []
+    for client in setup.late.tolist():
+        mine, labels = setup.federation.train(client)
+        losses = {}
+        for group in trained.groups:
+            logits = torch.from_numpy(trained.network.logits(trained.vector(f"group:{group}"), mine))
+            losses[group] = float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)))
+        best = trained.network.logits(trained.vector(f"group:{min(losses, key=losses.__getitem__)}"), x).argmax(1)
+        shares = np.bincount(labels, minlength=10) / labels.size
+        found.append(sum(100 * shares[c] * (best[y == c] == c).mean() for c in np.flatnonzero(shares)))
+    assert trained.metrics["newcomer_0_group"]["final"] == pytest.approx(np.mean(found), abs=0.05)
+
+
 def test_inputs_are_normalised_as_in_training(folder: Path) -> None:
     digits = data.load("digits")
     np.testing.assert_allclose(

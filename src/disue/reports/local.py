@@ -71,11 +71,12 @@ def newcomers(run: RunRecord) -> str:
     rows = []
     for name, suffix in (
         ("Expert" if "expert_effect" in run.metrics or "expert_local" in run.metrics else "Served model", ""),
+        ("Group model that fits its data best", "_group"),
         ("Average", "_average"),
     ):
         found = [run.last10(f"newcomer_{kind}{suffix}") for kind in ("0", "prior", "1")]
         if found[0] is not None:
-            color = "--expert" if not suffix else "--average"
+            color = {"": "--expert", "_group": "--group", "_average": "--average"}[suffix]
             rows.append([Cell(name, color=color), *(Cell(percent(value), strong=True) for value in found)])
     if not rows:
         return ""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from disue._version import __version__
-from disue.core.checks import Vector
-from disue.core.orders import Orders, Report
-from disue.evaluation import last, newcomers, rounds_to
+from disue.evaluation import last, rounds_to
 from disue.methods import TABLE
 from disue.runs.assemble import mark_of
 from disue.runs.federate import Federate
 from disue.runs.folder import FORMAT, Row
+from disue.runs.newcomers import late
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
 SCORES = ("served_", "expert_", "average_", "group_", "own_", "majority_", "teachers_", "newcomer_")
@@ -76,41 +73,3 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
         "cite": [text for text in (listed.cite, data.citation) if text],
     }
-
-
-def late(run: Federate) -> dict[str, float]:
-    """What the run's models are worth to clients that were kept out of training."""
-    setup = run.setup
-    served = setup.method.serve(setup.world, run.state, setup.late)
-    out: dict[str, float] = {}
-    rows = {"": served.expert if served.expert is not None else int(served.receives[0])}
-    if served.average is not None:
-        rows["_average"] = served.average
-
-    def train(client: int, vector: Vector) -> Vector:
-        orders = Orders(
-            round=run.round,
-            ids=np.array([client], np.int64),
-            starts=vector[None, :],
-            which=np.zeros((1, 1), np.int64),
-            origin=vector,
-            local=setup.method.local.at(run.round).brief(1),
-            report=Report(),
-            stream="newcomers",
-        )
-        ends: dict[int, Vector] = dict(run.engine.answer(setup.world, orders).ends)
-        return ends.get(client, vector)
-
-    for suffix, row in rows.items():
-        found = newcomers(
-            setup.world.network,
-            np.ascontiguousarray(served.models[row]),
-            setup.late,
-            setup.federation,
-            train,
-            scale=served.scale if row == served.expert else 1.0,
-            on=setup.spec.evaluate.on,  # type: ignore[arg-type]
-            streams=setup.world.streams,
-        )
-        out.update({f"{name}{suffix}": value for name, value in found.metrics.items()})
-    return out

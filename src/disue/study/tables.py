@@ -20,10 +20,12 @@ LOCAL = (
     "average_prior_local",
     "majority_local",
 )
-NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior")
+NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior", "newcomer_0_group", "newcomer_1_group")
 SHORT = {
     "newcomer_0": "as received",
     "newcomer_1": "after one local epoch",
+    "newcomer_0_group": "best group",
+    "newcomer_1_group": "best group after one local epoch",
     "newcomer_prior": "as received + prior",
     "served_global": "served",
     "expert_global": "expert",

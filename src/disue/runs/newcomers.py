@@ -1,0 +1,82 @@
+"""What a finished run's models are worth to clients that were kept out of training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from disue.core.checks import IntVector, Vector
+from disue.core.method import Served
+from disue.core.orders import Orders, Report
+from disue.evaluation import newcomers
+from disue.runs.federate import Federate
+from disue.runs.setup import Setup
+
+
+def late(run: Federate) -> dict[str, float]:
+    """`newcomer_…` of what they receive; `…_average` of the average; `…_group` of the group model that each
+    newcomer would take, the one with the least loss on its own training data, where there are several."""
+    setup = run.setup
+    served = setup.method.serve(setup.world, run.state, setup.late)
+    receives = served.receives if served.expert is None else np.full(setup.late.size, served.expert)
+    rows = {"": receives}
+    if served.average is not None:
+        rows["_average"] = np.full(setup.late.size, served.average)
+    models = setup.method.standing(run.state).numbers.size
+    if models > 1:
+        rows["_group"] = preferred(setup, served, models)
+    out: dict[str, float] = {}
+    for suffix, row in rows.items():
+        out.update({f"{name}{suffix}": value for name, value in _scores(run, served, row).items()})
+    return out
+
+
+def preferred(setup: Setup, served: Served, models: int) -> IntVector:
+    """(n,) of the first `models` rows, which are the groups', the one with the least mean loss on a newcomer's data."""
+    out = np.zeros(setup.late.size, np.int64)
+    for at, client in enumerate(setup.late.tolist()):
+        x, y = setup.federation.train(client)
+        losses = []
+        for vector in served.models[:models]:
+            logits = setup.world.network.logits(np.ascontiguousarray(vector), x).astype(np.float64)
+            logits -= logits.max(axis=1, keepdims=True)
+            losses.append(float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(y.size), y])))
+        out[at] = int(np.argmin(losses))
+    return out
+
+
+def _scores(run: Federate, served: Served, rows: IntVector) -> dict[str, float]:
+    """Means over the newcomers of each figure when each has its row of the served models."""
+    setup, columns = run.setup, dict[str, list[float]]()
+    for row in np.unique(rows).tolist():
+        vector = np.ascontiguousarray(served.models[row])
+        who = setup.late[rows == row]
+        ends = _epoch(run, vector, who)
+        found = newcomers(
+            setup.world.network,
+            vector,
+            who,
+            setup.federation,
+            lambda client, start, ends=ends: ends.get(client, start),  # type: ignore[misc]
+            scale=served.scale if row == served.expert else 1.0,
+            on=setup.spec.evaluate.on,  # type: ignore[arg-type]
+            streams=setup.world.streams,
+        )
+        for name, values in found.clients.items():
+            columns.setdefault(name, []).extend(values.tolist())
+    return {name: float(np.nanmean(values)) for name, values in columns.items() if not np.isnan(values).all()}
+
+
+def _epoch(run: Federate, vector: Vector, ids: IntVector) -> dict[int, Vector]:
+    """The ends of one local epoch from a vector; nothing is kept of it."""
+    setup = run.setup
+    orders = Orders(
+        round=run.round,
+        ids=ids,
+        starts=vector[None, :],
+        which=np.zeros((ids.size, 1), np.int64),
+        origin=vector,
+        local=setup.method.local.at(run.round).brief(1),
+        report=Report(),
+        stream="newcomers",
+    )
+    return dict(run.engine.answer(setup.world, orders).ends)
