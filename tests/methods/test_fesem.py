@@ -13,6 +13,7 @@ from disue.parts.grouping.nearest import Centres, seeded
 from fakes import FakeUploads, answer, orders, vec, world
 
 IDS = (4001, 17, 902)
+NOWHERE = np.zeros((0, 6), np.float32)
 
 
 def filled(value: float) -> np.ndarray:
@@ -22,7 +23,7 @@ def filled(value: float) -> np.ndarray:
 def test_ends_0_1_10_and_two_centres() -> None:
     """e = (0, 1, 10) about centres 0 and 9: {0, 1}, {10}, and then centres 0.5 and 10."""
     at, part = world(IDS, 6), Nearest(2)
-    centres = Centres(np.stack([filled(0.0), filled(9.0)]))
+    centres = Centres(np.stack([filled(0.0), filled(9.0)]), NOWHERE)
     asked = orders(IDS, np.stack([filled(0.0), filled(9.0)]), (0, 0, 1))
     came = answer(asked, {4001: filled(0.0), 17: filled(1.0), 902: filled(10.0)}, at.layout)
     out = part.assign(at, Groups.empty(2), centres, asked, came, survey=False)
@@ -34,7 +35,7 @@ def test_distances_from_inner_products_are_distances() -> None:
     rng = np.random.default_rng(0)
     at, part = world(IDS, 6), Nearest(3, part="whole")
     starts = rng.normal(size=(2, 6)).astype(np.float32)
-    centres = Centres(rng.normal(size=(3, 6)).astype(np.float32))
+    centres = Centres(rng.normal(size=(3, 6)).astype(np.float32), NOWHERE)
     asked = orders(IDS, starts, (1, 0, 1))
     ends = {i: rng.normal(size=6).astype(np.float32) for i in IDS}
     found = part._distances(centres, asked, answer(asked, ends, at.layout))
@@ -80,7 +81,7 @@ def test_planted_groups_are_found() -> None:
 def test_absent_clients_keep_their_group_and_an_empty_group_its_centre() -> None:
     at, part = world(IDS, 6), Nearest(2)
     groups = Groups.make({4001: 0, 17: 1, 902: 1})
-    centres = Centres(np.stack([filled(0.0), filled(9.0)]))
+    centres = Centres(np.stack([filled(0.0), filled(9.0)]), NOWHERE)
     asked = Orders(
         1, np.array([17]), filled(9.0)[None], np.zeros((1, 1), np.int64), origin=filled(9.0), report=Report()
     )
@@ -88,3 +89,16 @@ def test_absent_clients_keep_their_group_and_an_empty_group_its_centre() -> None
     out = part.assign(at, groups, centres, asked, came, survey=False)
     assert out.groups.as_dict() == {4001: 0, 17: 0, 902: 1}
     np.testing.assert_allclose(out.memory.models[:, 0], [1.0, 9.0])
+
+
+def test_centres_move_with_the_vector_that_all_start_from() -> None:
+    """Updates (+1, +1, −1) about the common start 5; the centres, met about start 0, stood at +1 and −1."""
+    at, part = world(IDS, 6), Nearest(2)
+    centres = Centres(np.stack([filled(1.0), filled(-1.0)]), filled(0.0)[None])
+    asked = Orders(1, np.array(IDS), filled(5.0)[None], np.zeros((3, 1), np.int64), origin=filled(5.0), report=Report())
+    came = FakeUploads({4001: filled(6.0), 17: filled(6.0), 902: filled(4.0)}, filled(5.0), at.layout, filled(5.0))
+    out = part.assign(at, Groups.empty(2), centres, asked, came, survey=False)
+    assert out.groups.as_dict() == {4001: 0, 17: 0, 902: 1}
+    np.testing.assert_allclose(out.memory.models[:, 0], [6.0, 4.0])
+    stay = part.assign(at, Groups.empty(2), Centres(centres.models, NOWHERE), asked, came, survey=False)
+    assert stay.groups.as_dict() == {4001: 0, 17: 0, 902: 0}

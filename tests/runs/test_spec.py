@@ -112,6 +112,8 @@ def test_without_kind_a_slot_overrides_and_with_kind_it_replaces() -> None:
 def test_an_expert_changes_the_start_and_none_takes_it_back() -> None:
     filled = Spec.of({"method": {"name": "fedavg", "expert": {"kind": "distil", "share": 0.25}}}).build()
     assert filled.start == assemble.SLOTS["start"]["expert"](share=0.25)
+    chosen = Spec.of({"method": {"name": "ifca", "expert": {"kind": "distil"}}}).build()
+    assert chosen.start == assemble.SLOTS["start"]["every"](share=1.0)  # all of an expert unless said otherwise
     empty = Spec.of({"method": {"name": "disue", "expert": {"kind": "none"}}}).build()
     assert empty.start == assemble.SLOTS["start"]["group"]()
     other = Spec.of({"method": {"name": "disue", "share": 0.5, "expert": {"family": "generator"}}}).build()

@@ -143,7 +143,7 @@ class Composed(Generic[G, A, E]):
             which=chosen.which,
             into=chosen.into,
             own=chosen.own,
-            origin=origin_of(trained),
+            origin=origin_of(trained) if self.start.common(state.view()) else None,
             extras={} if down is None else down(state.aggregate),
             local=self.local.at(state.round),
             report=self.report,

@@ -296,5 +296,5 @@ def _with_expert_table(
             raise UserError("share has no effect on the start of [method.start]", key="expert.share", found=share)
         return dataclasses.replace(host, expert=part)
     if share is None:
-        share = getattr(host.start, "share", 1.0)
+        share = getattr(host.start, "share", 1.0) if host.expert.serves else 1.0
     return with_expert(host, part, share)

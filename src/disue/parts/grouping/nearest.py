@@ -21,9 +21,13 @@ ITERATIONS = 50  # of k-means at the start; it stops when nobody moves
 
 @dataclass(frozen=True, eq=False)
 class Centres:
-    """(k, d) the mean ends of the groups' members; (0, d) as long as there is nothing to compare with."""
+    """(k, d) the mean ends of the groups' members; (0, d) as long as there is nothing to compare with.
+
+    start  (1, d) the one vector that all started from when they were last compared; (0, d) where starts differ
+    """
 
     models: Matrix
+    start: Matrix
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Nearest:
     """`k` groups; who answers belongs to the nearest centre, and a centre is the mean of its members' ends.
 
     The first cohort, which starts from one model, is parted by k-means on its updates, with seeds drawn in proportion
-    to the squared distance (k-means++). Absent clients keep their group; an empty group keeps its centre.
+    to the squared distance (k-means++). Absent clients keep their group; an empty group keeps its centre. Where all
+    start from one vector (an expert with share 1) the centres move along with it: what is compared are then updates,
+    as otherwise all would be nearest to the centre that was met last.
 
     part  of the model that is compared: "whole", "head", or globs over tensor names
     """
@@ -50,7 +56,7 @@ class Nearest:
 
     def init(self, world: World) -> Assigned[Centres]:
         world.layout.mask(self.parts[0])  # a pattern that meets nothing is said now
-        return Assigned(Groups.empty(self.k), Centres(np.zeros((0, world.layout.d), np.float32)))
+        return Assigned(Groups.empty(self.k), Centres(none := np.zeros((0, world.layout.d), np.float32), none))
 
     def survey(self, world: World, round: int) -> IntVector | None:
         return None
@@ -58,7 +64,9 @@ class Nearest:
     def assign(
         self, world: World, groups: Groups, memory: Centres, orders: Orders, uploads: Uploads, *, survey: bool
     ) -> Assigned[Centres]:
-        ids = uploads.ids
+        ids, start = uploads.ids, orders.starts[:0] if orders.origin is None else orders.origin[None, :]
+        if memory.start.size and start.size:
+            memory = Centres(memory.models + (start - memory.start), start)
         if memory.models.shape[0]:
             distances, centres = self._distances(memory, orders, uploads), memory.models.copy()
             labels = distances.argmin(axis=1)
@@ -73,7 +81,7 @@ class Nearest:
         for at in np.flatnonzero(sums.weights > 0).tolist():
             centres[at] = origin + sums.mean(at)
         moved = float((before != out.at(ids)).sum())
-        return Assigned(out, Centres(centres), Info({"nearest.moved": moved}))
+        return Assigned(out, Centres(centres, start), Info({"nearest.moved": moved}))
 
     def _distances(self, memory: Centres, orders: Orders, uploads: Uploads) -> Float64:
         """(n, k) ‖e_i − w_k‖² = ‖Δ_i‖² + 2 Δ_i · (s_i − w_k) + ‖s_i − w_k‖²: inner products are enough."""
