@@ -6,7 +6,7 @@ for record in Federate(setup, folder): ...     # one record a round, row 0 befor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from disue.evaluation import Teachers, by_group, evaluate, recovery
 from disue.runs import checkpoint
 from disue.runs.folder import Folder, Row, read_json
 from disue.runs.setup import Setup
+from disue.runs.watch import remarks
 
 LAST = 10  # rounds that are always evaluated
 
@@ -118,7 +119,7 @@ class Federate:
                 at = time.perf_counter()
                 row.update(self._evaluate(told.info))
                 row["seconds_evaluate"] = time.perf_counter() - at
-            notes = self._new(told.info, meter)
+            notes = self._new(told.info, meter, remarks([*self._past(), row]) if due else ())
             self._keep(row, told.info, meter, notes)
             self.took.append(time.perf_counter() - began)
             every = self.setup.spec.checkpoint.every
@@ -255,12 +256,17 @@ class Federate:
             ],
         )
 
-    def _new(self, info: Info, meter: Meter) -> tuple[str, ...]:
-        """What there is to say of a round. The engine's sentences are said once in a run."""
-        engine = [note for door in meter.doors for note in door.notes if note not in self._said]
-        self._said.update(engine)
+    def _past(self) -> Sequence[Row]:
+        """The rows that were kept so far."""
+        return self.rows if self.folder is None else self.folder.rounds
+
+    def _new(self, info: Info, meter: Meter, remarks: tuple[str, ...]) -> tuple[str, ...]:
+        """What there is to say of a round. The engine's sentences and the remarks are said once in a run."""
+        heard = [*(note for door in meter.doors for note in door.notes), *remarks]
+        once = [note for note in heard if note not in self._said]
+        self._said.update(once)
         first = self._notes if self.round == 0 else ()
-        return tuple(dict.fromkeys([*first, *info.notes, *engine]))
+        return tuple(dict.fromkeys([*first, *info.notes, *once]))
 
     def _keep(self, row: Row, info: Info, meter: Meter, notes: tuple[str, ...]) -> None:
         if self.folder is None:
