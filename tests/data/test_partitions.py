@@ -248,9 +248,10 @@ from disue.core.streams import Streams
 from disue.data import Dataset, make
 y = np.arange(900) % 9
 x = np.zeros((900, 1, 2, 2), np.uint8)
-data = Dataset("d", x, y, x, y, 9, "image", client_train=y * 7)
+sources = np.arange(900) // 450
+data = Dataset("d", x, y, x, y, 9, "image", client_train=y * 7, source_train=sources, source_test=sources)
 kinds = ["dirichlet", "class-dirichlet", "iid", "shards", "natural", "rotated", "permuted-labels",
-         "disjoint-labels", "cluster-dirichlet"]
+         "disjoint-labels", "cluster-dirichlet", "mixed"]
 found = {k: make(data, k, streams=Streams(4), **({} if k == "natural" else {"clients": 12})).hash for k in kinds}
 print(json.dumps(found))
 """

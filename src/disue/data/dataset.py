@@ -34,6 +34,7 @@ class Dataset:
     x_train, x_test: (n, …) by `kind`, see `LAYOUT`; y_train, y_test: (n,) int64.
     client_train, client_test: (n,) int64 natural client ids, or None. mean, std: (channels,) or (features,)
     float64 constants of the training set (after /255 for uint8 images), None for text.
+    source_train, source_test: (n,) int64 which of several sets a row is of (see `mix`), or None.
     files: (file name, SHA-256) of everything that was read. Raises `UserError` on arrays that do not fit.
     """
 
@@ -53,6 +54,8 @@ class Dataset:
     note: str = ""
     mean: Float64 | None = field(default=None)
     std: Float64 | None = field(default=None)
+    source_train: IntVector | None = None
+    source_test: IntVector | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -72,6 +75,9 @@ class Dataset:
             owners = getattr(self, f"client_{part}")
             if owners is not None:
                 set_(self, f"client_{part}", _integers(self, f"client_{part}", owners, len(x)))
+            sources = getattr(self, f"source_{part}")
+            if sources is not None:
+                set_(self, f"source_{part}", _integers(self, f"source_{part}", sources, len(x)))
         if not self.labels:
             set_(self, "labels", tuple(str(c) for c in range(self.classes)))
         if len(self.labels) != self.classes:

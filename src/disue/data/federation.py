@@ -214,16 +214,19 @@ class Federation:
         return [(keys[k], np.flatnonzero(here == k)) for k in found[np.argsort(first)].tolist()]
 
     def pool(self, key: Transform = Transform(), *, on: Literal["test", "validation"] = "test") -> Pair:
-        """The evaluation pool under a transform: the official test set, or all clients' validation rows."""
+        """The evaluation pool under a transform: the official test set, or all clients' validation rows; of a mixed
+        set what is of the transform's source."""
         if on == "test":
-            return self._pair(np.arange(len(self.dataset.y_test)), key, test=True)
+            return self._pair(
+                _of_source(self.dataset.source_test, np.arange(len(self.dataset.y_test)), key), key, test=True
+            )
         if on != "validation":
             raise unknown("evaluate.on", str(on), ("test", "validation"))
         if not self.validation:
             raise UserError(
                 "no validation data is kept: build the federation with validation = true", key="evaluate.on"
             )
-        return self._pair(np.unique(self._own("validation").rows), key)
+        return self._pair(_of_source(self.dataset.source_train, np.unique(self._own("validation").rows), key), key)
 
     def truth(self, client: int) -> int | None:
         """The planted group of a client, or None where nothing was planted."""
@@ -238,6 +241,10 @@ class Federation:
         if key.turns % 4:
             picked = np.rot90(picked, key.turns, axes=(-2, -1))
         return np.ascontiguousarray(data.inputs(picked)), _relabel(y[rows], key)
+
+
+def _of_source(sources: IntVector | None, rows: IntVector, key: Transform) -> IntVector:
+    return rows if sources is None or key.source is None else rows[sources[rows] == key.source]
 
 
 def _relabel(y: IntVector, key: Transform) -> IntVector:

@@ -11,7 +11,7 @@ from disue.data.dataset import Dataset
 from disue.data.draws import dirichlet, iid, natural, shards
 from disue.data.partition import Partition
 from disue.data.repairs import class_dirichlet
-from disue.data.scenarios import cluster_dirichlet, disjoint_labels, permuted_labels, rotated
+from disue.data.scenarios import cluster_dirichlet, disjoint_labels, mixed, permuted_labels, rotated
 
 KINDS: dict[str, Callable[..., Partition]] = {
     "dirichlet": dirichlet,
@@ -23,6 +23,7 @@ KINDS: dict[str, Callable[..., Partition]] = {
     "permuted-labels": permuted_labels,
     "disjoint-labels": disjoint_labels,
     "cluster-dirichlet": cluster_dirichlet,
+    "mixed": mixed,
 }
 
 

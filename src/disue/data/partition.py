@@ -25,15 +25,19 @@ _MARK = "disue-partition"
 
 
 class Transform(NamedTuple):
-    """What planted heterogeneity does to a client's data: quarter turns of images, new names for labels."""
+    """What planted heterogeneity does to a client's data: quarter turns of images, new names for labels.
+
+    source  of a mixed set the one that the client's data is of, on which it is tested; None: all
+    """
 
     turns: int = 0
     labels: tuple[int, ...] | None = None
+    source: int | None = None
 
     @property
     def plain(self) -> bool:
         """Whether nothing is changed."""
-        return self.turns == 0 and self.labels is None
+        return self == Transform()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class Partition:
     ids, lengths: (clients,) int64; indices: (Σ lengths,) int64 rows of the training set.
     samples: training rows of the data set; data: digest of its labels, against use with another set.
     truth: (clients,) planted group, or None; turns: (clients,) quarter turns, or None;
-    label_maps: (clients, classes), the new label of each label, or None.
+    label_maps: (clients, classes), the new label of each label, or None; sources: (clients,) of a mixed set, or None.
     """
 
     ids: IntVector
@@ -57,6 +61,7 @@ class Partition:
     truth: IntVector | None = None
     turns: IntVector | None = None
     label_maps: IntMatrix | None = None
+    sources: IntVector | None = None
     owned: Ragged = field(init=False, repr=False)  # the rows by position in `ids`
     _order: IntVector = field(init=False, repr=False)
 
@@ -88,7 +93,7 @@ class Partition:
             raise UserError(
                 f"partition: row {int(values[counts > 1][0])} is dealt {int(counts.max())} times", key="rows"
             )
-        for name in ("truth", "turns", "label_maps"):
+        for name in ("truth", "turns", "label_maps", "sources"):
             value: Array | None = getattr(self, name)
             if value is not None and (len(value) != clients or value.dtype != np.int64):
                 raise UserError(f"partition: {name} is {value.dtype} {value.shape} for {clients} clients", key=name)
@@ -127,7 +132,8 @@ class Partition:
         at = self.place(client)
         turns = 0 if self.turns is None else int(self.turns[at]) % 4
         names = None if self.label_maps is None else tuple(self.label_maps[at].tolist())
-        return Transform(turns, None if names == tuple(range(len(names or ()))) else names)
+        source = None if self.sources is None else int(self.sources[at])
+        return Transform(turns, None if names == tuple(range(len(names or ()))) else names, source)
 
     @cached_property
     def alike(self) -> tuple[tuple[Transform, ...], IntVector]:
@@ -135,7 +141,8 @@ class Partition:
         n = len(self.ids)
         turns = np.zeros((n, 0), np.int64) if self.turns is None else self.turns[:, None] % 4
         maps = np.zeros((n, 0), np.int64) if self.label_maps is None else self.label_maps
-        table = np.concatenate([turns, maps], axis=1)
+        of = np.zeros((n, 0), np.int64) if self.sources is None else self.sources[:, None]
+        table = np.concatenate([turns, maps, of], axis=1)
         if not table.shape[1]:
             return (Transform(),), np.zeros(n, np.int64)
         _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
@@ -215,7 +222,7 @@ class Partition:
         return out
 
 
-_ARRAYS = ("ids", "lengths", "indices", "truth", "turns", "label_maps")
+_ARRAYS = ("ids", "lengths", "indices", "truth", "turns", "label_maps", "sources")
 
 
 def _present(partition: Partition) -> list[Array]:
@@ -232,6 +239,7 @@ def assemble(
     truth: IntVector | None = None,
     turns: IntVector | None = None,
     label_maps: IntMatrix | None = None,
+    sources: IntVector | None = None,
     moved: int = 0,
     redrawn: int = 0,
     dropped: int = 0,
@@ -251,4 +259,5 @@ def assemble(
         truth=truth,
         turns=turns,
         label_maps=label_maps,
+        sources=sources,
     )

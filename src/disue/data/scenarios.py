@@ -123,6 +123,37 @@ def cluster_dirichlet(data: Dataset, rng: Rng, *, clients: int = 100, groups: in
     return assemble(data.y_train, rows, "cluster-dirichlet", given, truth=truth, redrawn=redrawn)
 
 
+def mixed(data: Dataset, rng: Rng, *, clients: int = 100, alpha: float | None = None) -> Partition:
+    """Half of the clients hold the one set of a mixed one, half the other; each group shares its set out.
+
+    alpha: None for iid samples within, else Dir(α) over the labels of each client. A client is tested on its own set.
+    """
+    if data.source_train is None:
+        raise UserError(
+            f'partition.kind = "mixed" needs two sets: name a second one in [data] mix beside {data.name}',
+            key="partition.kind",
+            found=data.name,
+        )
+    groups = int(data.source_train.max()) + 1
+    _check(data, clients, groups)
+    truth = plant(rng, clients, groups)
+    rows: list[IntVector] = [np.zeros(0, np.int64)] * clients
+    redrawn = 0
+    for g in range(groups):
+        members, own = np.flatnonzero(truth == g), np.flatnonzero(data.source_train == g)
+        if alpha is None:
+            parts = cut(rng, own, members.size)
+        else:
+            found, labels = np.unique(data.y_train[own], return_inverse=True)  # priors over the set's own classes
+            labels = labels.astype(np.int64)
+            parts, again = dirichlet_rows(rng, labels, found.size, members.size, check_alpha(alpha), "redraw")
+            parts, redrawn = [own[part] for part in parts], redrawn + again
+        for j, part in zip(members.tolist(), parts, strict=True):
+            rows[j] = part
+    given: dict[str, Parameter] = {"clients": clients, "alpha": alpha}
+    return assemble(data.y_train, rows, "mixed", given, truth=truth, sources=truth, redrawn=redrawn)
+
+
 def _check(data: Dataset, clients: int, groups: int) -> None:
     check_clients(clients, len(data.y_train))
     check_count("groups", groups)

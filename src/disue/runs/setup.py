@@ -63,6 +63,16 @@ class Setup:
         return self.spec.cohort_size(self.ids.size)
 
 
+def dataset_of(spec: Spec, data_dir: str | Path | None = None) -> data.Dataset:
+    """The set that the spec names, with a second one mixed in where it says so."""
+    dataset = data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir)
+    if spec.data.mix:
+        return data.mix(dataset, data.load(spec.data.mix, data_dir=data_dir), share_labels=spec.data.share_labels)
+    if spec.data.share_labels:
+        raise UserError("data.share_labels has no effect without data.mix; leave it out", key="data.share_labels")
+    return dataset
+
+
 def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:
     """The partition that the spec names: read from a file, or drawn from its own seed."""
     table = dict(spec.partition)
@@ -122,7 +132,7 @@ def newcomers_of(spec: Spec, ids: IntVector) -> tuple[IntVector, IntVector]:
 
 def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Partition | None = None) -> Setup:
     """Loads and builds everything; every mistake that can be seen before training is seen here."""
-    dataset = data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir)
+    dataset = dataset_of(spec, data_dir)
     partition = partition_of(spec, dataset) if partition is None else partition
     streams = Streams(spec.seed)
     federation = data.Federation(

@@ -28,6 +28,8 @@ class Data:
 
     name: str = key("digits", "a name of `disue list datasets`")
     path: str = key("", "your own arrays instead: an .npz with x_train, y_train, x_test, y_test")
+    mix: str = key("", "a second set of images, for [partition] kind = mixed")
+    share_labels: bool = key(False, "with mix: label c of both sets is one class, instead of two")
     augment: tuple[str, ...] = key((), "training images are changed at random", choices=("flip", "crop"))
 
 
@@ -173,6 +175,8 @@ class Spec:
             raise UserError("data.name and data.path were both given; give one of them", key="data.path")
         if spec.data.name and spec.data.name not in NAMES:
             raise unknown("data.name", spec.data.name, NAMES)
+        if spec.data.mix and spec.data.mix not in NAMES:
+            raise unknown("data.mix", spec.data.mix, NAMES)
         return spec
 
     def build(self) -> assemble.AnyMethod:
@@ -196,6 +200,8 @@ class Spec:
                 plain.pop("share" if plain["size"] else "size")
             if name == "data":
                 plain.pop("name" if plain["path"] else "path")
+                if not plain["mix"]:
+                    del plain["mix"], plain["share_labels"]
             out[name] = _plain(plain)
         return out
 
