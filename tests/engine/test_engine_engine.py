@@ -12,6 +12,7 @@ from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.orders import Report, Sight
 from disue.engine import Engine
+from disue.parts.local.rule import Rule
 
 LOCAL = Erm(epochs=1, batch=5, lr=0.2)
 ORDER = sorted(IDS)
@@ -105,7 +106,7 @@ def test_own_starts_come_from_the_last_end():
     assert np.array_equal(second.vectors()[0], second.ends[17] - first.ends[17])  # about its own start
 
 
-@pytest.mark.parametrize("stream", ["survey", "newcomers"])
+@pytest.mark.parametrize("stream", ["survey", "newcomers", "personal"])
 def test_training_that_is_thrown_away_leaves_memories_alone(stream):
     b = bed("mlp")
     engine = b.engine()
@@ -116,6 +117,30 @@ def test_training_that_is_thrown_away_leaves_memories_alone(stream):
     assert np.array_equal(engine.memory.get(17)["end"], kept)
     engine.answer(b.world(), b.orders(LOCAL))  # a round from the server's vector keeps it too
     assert np.array_equal(engine.memory.get(17)["end"], kept)
+
+
+def test_a_rule_makes_models_of_memories_without_training_or_choosing_a_backend():
+    b = bed("mlp")
+    engine = b.engine("auto")
+    make = Rule(lambda order, memory: order.start + memory.get("shift", np.float32(0)))
+    engine.memory.put(17, {"shift": np.full(b.layout.d, 0.5, np.float32)})
+    uploads = engine.answer(b.world(), b.orders(make, stream="personal", report=Report()))
+    assert np.array_equal(uploads.ends[17], b.start + np.float32(0.5)) and np.array_equal(uploads.ends[902], b.start)
+    assert engine.choice is None and engine.memory.ids == [17] and uploads.bytes_up == 0
+    held = {902: {"shift": np.full(b.layout.d, 2.0, np.float32)}}
+    uploads = engine.answer(b.world(), b.orders(make, stream="personal", report=Report()), memories=held)
+    assert np.array_equal(uploads.ends[902], b.start + np.float32(2)) and np.array_equal(uploads.ends[17], b.start)
+
+
+def test_what_an_evaluation_trains_decides_no_backend():
+    b = bed("mlp")
+    engine = b.engine("auto")
+    uploads = engine.answer(b.world(), b.orders(LOCAL, stream="personal"))
+    assert engine.choice is None
+    plain = b.engine("lean").answer(b.world(), b.orders(LOCAL, stream="personal"))
+    assert all(np.array_equal(uploads.ends[i], plain.ends[i]) for i in IDS)
+    training = b.engine("lean").answer(b.world(), b.orders(LOCAL))
+    assert not np.array_equal(uploads.ends[17], training.ends[17])  # it draws from a stream of its own
 
 
 def test_a_survey_without_training_brings_what_the_probe_finds():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from evaluation_bed import Bed, Linear, constant
@@ -5,7 +7,7 @@ from evaluation_bed import Bed, Linear, constant
 from disue.core.errors import UserError
 from disue.core.method import Served
 from disue.core.streams import Streams
-from disue.evaluation import Teachers, evaluate, newcomers
+from disue.evaluation import Teachers, evaluate, hundred, newcomers
 
 IDS = np.array([902, 17, 4001])
 
@@ -88,6 +90,47 @@ def test_own_end_models_of_the_last_cohort(network, bed):
         found = evaluate(network, what, IDS, bed, own, draw=draw)
         assert found.metrics["own_local"] == pytest.approx(35.0) and found.metrics["own_clients"] == 2.0
         assert np.isnan(found.clients["own_local"][0])
+
+
+def test_personal_models_are_local_and_counted_only_where_some_are_missing(network, bed):
+    what = served(network, receives=np.zeros(3, np.int64), group=np.zeros(3, np.int64))
+    says = [constant(network, *row) for row in np.eye(3)]
+    mine = {4001: says[0], 17: says[1], 902: says[2]}
+    plain = evaluate(network, what, IDS, bed)
+    for draw in (0, 3, 200):  # the pool has ten samples: no draw leaves one out
+        found = evaluate(network, what, IDS, bed, None, mine, draw=draw)
+        order = [mine[i] for i in IDS.tolist()]
+        group = served(network, receives=np.zeros(3, np.int64), group=np.arange(3))
+        group = replace(group, models=np.stack(order))
+        alone = evaluate(network, group, IDS, bed).clients["group_local"]
+        assert found.clients["personal_local"].tolist() == pytest.approx(alone.tolist())
+        assert {k: v for k, v in found.metrics.items() if not k.startswith("personal")} == plain.metrics
+        assert "personal_clients" not in found.metrics
+    few = evaluate(network, what, IDS, bed, None, {17: says[1], 5: says[1]})
+    assert few.metrics["personal_clients"] == 1.0 and np.isnan(few.clients["personal_local"]).sum() == 2
+
+
+def test_where_what_is_served_is_no_model_clients_own_models_are_scored_globally(network, bed):
+    what = served(network, receives=np.zeros(3, np.int64), group=np.zeros(3, np.int64), expert=0, average=1)
+    what = replace(what, whole=False)
+    mine = {4001: constant(network, 1, 0, 0), 902: constant(network, 0, 1, 0)}
+    found = evaluate(network, what, IDS, bed, mine, mine)
+    assert found.metrics["served_global"] == pytest.approx((40 + 20) / 2)
+    assert {name.partition("_")[0] for name in found.metrics} == {"served", "personal", "majority"}
+    bed.local_test = "split"
+    bed.own = {i: (np.zeros((2, 2), np.float32), np.array([0, 1])) for i in IDS.tolist()}
+    found = evaluate(network, what, IDS, bed, mine, mine)
+    assert found.metrics["personal_local"] == 50.0 and found.metrics["served_global"] == pytest.approx(30.0)
+    assert "served_global" not in evaluate(network, what, IDS, bed).metrics
+
+
+def test_the_same_hundred_clients_whatever_their_order():
+    ids = np.arange(250)[::-1] * 3
+    some = hundred(ids, Streams(1))
+    assert some.size == 100 and (np.diff(some) > 0).all() and np.isin(some, ids).all()
+    assert np.array_equal(some, hundred(np.sort(ids), Streams(1)))
+    assert not np.array_equal(some, hundred(ids, Streams(2)))
+    assert np.array_equal(hundred(ids[:7], Streams(1)), np.sort(ids[:7]))
 
 
 def test_transformed_pools_count_as_clients_see_them(network, bed):

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from disue.core.checks import Array, IntVector, Matrix, Vector
+import numpy as np
+
+from disue.core.checks import Array, IntVector, Mask, Matrix, Vector
 from disue.core.layout import WHOLE, Layout, Part
 
 if TYPE_CHECKING:
@@ -144,6 +146,36 @@ class SelfTrained(Protocol):
     ) -> Mapping[str, Vector]: ...
 
 
+class Personal(Protocol):
+    """What a local part may offer besides, where its clients use a model of their own."""
+
+    @property
+    def personal(self) -> Local | None:
+        """The part whose context and phases make that model, from what a client receives and its memory.
+
+        Without phases it is a rule, with phases it is fine-tuning; None: the client uses what it received. A client
+        without memory is none that has to be told apart: the rule then takes what it received. Evaluation runs it and
+        keeps nothing of it.
+        """
+        ...
+
+    def private(self, layout: Layout) -> Mask:
+        """(d,) the entries that never leave the client: what it receives is then no model by itself."""
+        ...
+
+
+def personal_of(local: object) -> Local | None:
+    """The part that makes the client's own model; None where it uses what it received."""
+    found: Local | None = getattr(local, "personal", None)
+    return found
+
+
+def private_of(local: object, layout: Layout) -> Mask:
+    """(d,) the entries that a local part keeps at the client; none for most."""
+    say = getattr(local, "private", None)
+    return np.zeros(layout.d, bool) if say is None else np.asarray(say(layout), bool)
+
+
 class Probe(Protocol):
     """Something a client computes from its data without training: named arrays that go up."""
 
@@ -160,8 +192,11 @@ __all__ = [
     "Local",
     "Memory",
     "Order",
+    "Personal",
     "Phase",
     "Probe",
     "SelfTrained",
     "Sgd",
+    "personal_of",
+    "private_of",
 ]

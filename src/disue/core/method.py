@@ -55,6 +55,7 @@ class Served:
     group     (n,) row of its group's model, None where the method has no groups
     expert, average  rows, None where the method has no expert
     scale     the factor s of the expert's head: a client adds log-shares to logits / s
+    whole     False: clients keep entries to themselves, so none of the rows is a model that somebody uses
     """
 
     models: Matrix
@@ -63,6 +64,7 @@ class Served:
     expert: int | None = None
     average: int | None = None
     scale: float = 1.0
+    whole: bool = True
 
 
 class Method(Protocol[S]):

@@ -10,24 +10,24 @@ import numpy as np
 import torch
 
 from disue.core.checks import Array, Float64, IntVector, frozen
-from disue.core.clients import Clients, Context, Local, Memory, Order
+from disue.core.clients import Clients, Context, Local, Memory, Order, SelfTrained
 from disue.core.errors import UserError, unknown
 from disue.core.orders import Orders
 from disue.core.world import World
 from disue.engine.answers import Answer, fault
 from disue.engine.chores import Choosing, Measuring, portions
 from disue.engine.crew import Choice
-from disue.engine.interface import Work
+from disue.engine.interface import Trained, Work
 from disue.engine.measure import ClientMoments
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
 from disue.engine.precision import checked_precision
 from disue.engine.registry import NAMES
-from disue.engine.staff import Staff
+from disue.engine.staff import PERSONAL, Staff
 from disue.engine.traffic import Traffic
 
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
-TRIALS = ("survey", "newcomers")  # streams of exchanges whose training is discarded: memories stay as they are
+TRIALS = ("survey", "newcomers", PERSONAL)  # streams of exchanges that leave the memories as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +108,17 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def answer(self, world: World, orders: Orders, answering: IntVector | None = None) -> PlainUploads:
+    def answer(
+        self,
+        world: World,
+        orders: Orders,
+        answering: IntVector | None = None,
+        memories: Mapping[int, Memory] | None = None,
+    ) -> PlainUploads:
         """The answers of those in `answering` (None: of all asked). Who does not answer keeps its memory.
 
-        Memories are as they were after a survey or a trial of newcomers too: what they train is thrown away.
+        Memories are as they were after a survey, a trial of newcomers or an evaluation too: what these train is thrown
+        away. memories: what clients hold in such an exchange instead of what is stored.
         """
         orders = orders.check(world.layout)
         orders = orders.among(np.sort(orders.ids if answering is None else np.asarray(answering, np.int64)))
@@ -124,8 +131,9 @@ class Engine:
                 (_surveyed(orders, self._ask(world, orders, i, traffic, told.get(i))), {}) for i in orders.ids.tolist()
             )
         else:
-            work = self._train(world, orders, orders.local, traffic, notes)
+            work = self._train(world, orders, orders.local, traffic, notes, memories)
         kept, dropped = [], {}
+        tried: dict[int, Memory] = {}
         for answer, memory in work:
             traffic.answer(answer)
             why = fault(world.layout, answer.end, {**answer.extras, **memory})
@@ -135,9 +143,13 @@ class Engine:
             kept.append(answer)
             if orders.local is not None and orders.stream not in TRIALS:
                 self.memory.put(answer.id, memory)
+            elif orders.stream == "newcomers":
+                tried[answer.id] = memory
         if self.memory.note:
             notes.append(self.memory.note)
-        return PlainUploads(world, orders, kept, self._measured, dict(sorted(dropped.items())), traffic, tuple(notes))
+        return PlainUploads(
+            world, orders, kept, self._measured, dict(sorted(dropped.items())), traffic, tuple(notes), tried
+        )
 
     def _chosen(self, world: World, orders: Orders) -> dict[int, tuple[Float64, float]]:
         """id → (what it chose among its candidates, seconds), where the orders have clients choose."""
@@ -189,14 +201,21 @@ class Engine:
         return _Asked(order, received, choice, extras, before + time.perf_counter() - begun)
 
     def _train(
-        self, world: World, orders: Orders, local: Local, traffic: Traffic, notes: list[str]
+        self,
+        world: World,
+        orders: Orders,
+        local: Local,
+        traffic: Traffic,
+        notes: list[str],
+        memories: Mapping[int, Memory] | None,
     ) -> Iterator[tuple[Answer, Memory]]:
         """(answer, new memory) of each client, in the order in which they are done."""
         asked: dict[int, tuple[_Asked, Context]] = {}
+        held = self.memory.get if memories is None else lambda client: memories.get(client, {})
         told = self._chosen(world, orders)
         for client in orders.ids.tolist():
             found = self._ask(world, orders, client, traffic, told.get(client))
-            asked[client] = found, local.context(found.order, self.memory.get(client))
+            asked[client] = found, local.context(found.order, held(client))
         work = Work(
             world.network,
             world.streams,
@@ -208,7 +227,9 @@ class Engine:
             self.precision,
         )
         contexts = {client: context for client, (_, context) in asked.items()}
-        for trained in self.staff.train(work, local, contexts, world.rounds, notes):
+        rule = not isinstance(local, SelfTrained) and not local.phases
+        ends = _untrained(contexts) if rule else self.staff.train(work, local, contexts, world.rounds, notes)
+        for trained in ends:
             found, context = asked.pop(trained.id)
             done = local.finish(trained.ends, trained.steps, context, found.order)
             memory = dict(done.memory)
@@ -237,6 +258,12 @@ class Engine:
                 found.seconds + trained.seconds,
             )
             yield answer, memory
+
+
+def _untrained(contexts: Mapping[int, Context]) -> Iterator[Trained]:
+    """Where a part has no phases, ends are the vectors of its context."""
+    for client, context in contexts.items():
+        yield Trained(client, dict(context.trained), 0, float("nan"), 0.0)
 
 
 def _surveyed(orders: Orders, found: _Asked) -> Answer:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from disue.core.checks import Array, Float64, IntVector, Matrix, Vector, matrix
+from disue.core.clients import Memory
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
@@ -30,6 +31,7 @@ class PlainUploads:
 
     dropped         id → why its answer was left out
     notes           sentences for the run's log
+    memories        what newcomers would keep of a trial
     ends, losses    id → its end, (d,); its mean training loss (NaN where nothing was trained)
     bytes_down, bytes_up, client_seconds   so far: questions through the door add to them
     """
@@ -43,11 +45,12 @@ class PlainUploads:
         dropped: Mapping[int, str],
         traffic: Traffic,
         notes: tuple[str, ...] = (),
+        memories: Mapping[int, Memory] | None = None,
     ) -> None:
         self._world, self._orders, self._measure, self._traffic = world, orders, measure, traffic
         self._answers = tuple(sorted(answers, key=lambda answer: answer.id))
         self._ids = np.array([answer.id for answer in self._answers], np.int64)
-        self.dropped, self.notes = dict(dropped), notes
+        self.dropped, self.notes, self.memories = dict(dropped), notes, dict(memories or {})
 
     # -- the door ----------------------------------------------------------------------------------
 

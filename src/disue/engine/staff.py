@@ -29,6 +29,9 @@ def portioned(blocks: list[list[int]]) -> list[list[int]]:
     return portions([client for block in blocks for client in block])
 
 
+PERSONAL = "personal"  # the stream of what is trained for an evaluation alone
+
+
 class Staff:
     """Starts its workers when the first long exchange needs them. `choice` is the backend, once it is known.
 
@@ -108,6 +111,8 @@ class Staff:
             if self.choice is None or self.choice.backend != "loop":
                 notes.append(f"{type(local).__name__} trains by itself: it ran on the loop backend")
             return Choice("loop")
+        if self.choice is None and work.stream == PERSONAL:
+            return Choice("lean")  # what an evaluation trains says little of what the run will
         if self.choice is None:
             self.choice = choose(self._here, work, local, contexts, sizes, rounds)
             if self._block and self.choice.backend == "stacked":

@@ -1,7 +1,7 @@
 """Scores of what a method serves: pure functions of models, data and label shares; numpy only."""
 
 from disue.evaluation.accuracy import Scored, score
-from disue.evaluation.evaluate import Evaluation, Teachers, TestBed, evaluate
+from disue.evaluation.evaluate import Evaluation, Teachers, TestBed, evaluate, hundred
 from disue.evaluation.groups import by_group, recovery
 from disue.evaluation.newcomers import newcomers
 from disue.evaluation.totals import evaluations, last, rounds_to
@@ -14,6 +14,7 @@ __all__ = [
     "by_group",
     "evaluate",
     "evaluations",
+    "hundred",
     "last",
     "newcomers",
     "recovery",

@@ -8,20 +8,20 @@ from typing import TypeVar
 
 import numpy as np
 
-from disue.core.checks import Float64, IntVector, Vector
+from disue.core.checks import Float64, IntVector, Vector, positions
 from disue.core.errors import UserError, unknown
 from disue.core.method import Served
 from disue.core.streams import Streams
 from disue.core.world import Network
 from disue.evaluation.held import held
 from disue.evaluation.local import spreads
-from disue.evaluation.plan import On, TestBed, plan_of, renamed
+from disue.evaluation.plan import PERSONAL, On, TestBed, plan_of, renamed
 from disue.evaluation.pooled import Teachers, pooled
 
-__all__ = ["Evaluation", "Teachers", "TestBed", "evaluate"]
+__all__ = ["Evaluation", "Teachers", "TestBed", "evaluate", "hundred"]
 
 K = TypeVar("K")
-MOST = 100  # clients whose models are scored globally where every client has its own
+MOST = 100  # clients that are looked at where every client has a model of its own
 POOLED = ("proportional", "both", "global")
 OWN = ("split", "both", "natural")
 
@@ -30,7 +30,7 @@ OWN = ("split", "both", "natural")
 class Evaluation:
     """What an evaluation found, in percent.
 
-    metrics  by name; one that does not apply is absent, never zero. `own_clients` is a count.
+    metrics  by name; one that does not apply is absent, never zero. `own_clients`, `personal_clients` are counts.
     ids      (n,) the clients      clients  columns (n,) of local accuracy by name, NaN where a client has none
     """
 
@@ -45,6 +45,7 @@ def evaluate(
     ids: IntVector,
     clients: TestBed[K],
     own: Mapping[int, Vector] | None = None,
+    personal: Mapping[int, Vector] | None = None,
     *,
     teachers: Teachers | None = None,
     on: On = "test",
@@ -54,20 +55,26 @@ def evaluate(
     """Scores what `served` hands to the clients `ids` (in its order).
 
     own       the end models of the last cohort by id      teachers  what the expert was distilled from
-    draw      test samples for a model that one client owns (its own end model); 0 takes the whole pool
+    personal  the models that clients use themselves, by id, where their local part makes one
+    draw      test samples for a client's own end model, of which a personal model takes 1,000 at least; 0 takes the
+              whole pool
 
     Global: `served_global` (mean over clients of what each receives; over a fixed hundred of them where more
     than a hundred models are served), `expert_global`, `average_global`, `expert_effect`, `teachers_global`
     (argmax of Σ_g weight_{g,c} p_g(c | x), renormalised: without a label the class weights apply to the class
     that a teacher speaks of). Local: group_, expert_, average_, each also as …_prior_local, majority_local,
-    own_local with its count `own_clients`; a method with neither groups nor expert has served_local. Each with
-    _p10, _p50, _worst over clients. Where a client's test is both proportional and split, names of the latter
-    end in `_split` (before the percentile). The scale of the head applies to the expert only.
+    own_local with its count `own_clients`, personal_local (with `personal_clients` where not every client has one);
+    a method with neither groups nor expert has served_local. Each with _p10, _p50, _worst over clients. Where a
+    client's test is both proportional and split, names of the latter end in `_split` (before the percentile). The
+    scale of the head applies to the expert only.
+
+    Where `served` is not whole, nobody uses a vector that is served: `served_global` is then the mean of the personal
+    models, and figures of the group, the expert, the average and clients' ends are absent.
     """
     _check(served, ids, clients, on)
-    plan, same = plan_of(served, ids, clients, own or {})
-    received = _received(served, ids, same, streams)
-    rows = {"expert": served.expert, "average": served.average}
+    plan, same = plan_of(served, ids, clients, own or {}, personal or {})
+    received = _received(served, ids, same, streams) if served.whole else ids[:0]
+    rows = {"expert": served.expert, "average": served.average} if served.whole else {}
     single = {name: same[row] for name, row in rows.items() if row is not None}
     kind = clients.local_test
     found = pooled(
@@ -80,10 +87,13 @@ def evaluate(
         on=on,
         streams=streams,
         draw=draw,
+        by_client=not served.whole,
     )
     metrics: dict[str, float] = {}
     if received.size:
         metrics["served_global"] = float(np.mean([found.of_row[row] for row in received.tolist()]))
+    elif found.of_client:
+        metrics["served_global"] = float(np.mean(list(found.of_client.values())))
     for name, row in single.items():
         metrics[f"{name}_global"] = found.of_row[row]
     if len(single) == 2:
@@ -96,8 +106,9 @@ def evaluate(
         own_tests = held(network, plan, clients, on=on)
         columns.update({f"{name}{suffix}": values for name, values in own_tests.items()})
     metrics.update(spreads(columns))
-    if plan.own:
-        metrics["own_clients"] = float(len(plan.own))
+    for name, models in plan.owned.items():
+        if models and (name != PERSONAL or len(models) < ids.size):
+            metrics[f"{name}_clients"] = float(len(models))
     return Evaluation(metrics, ids, columns)
 
 
@@ -106,8 +117,15 @@ def _received(served: Served, ids: IntVector, same: Mapping[int, int], streams: 
     rows = renamed(same, served.receives)
     if np.unique(rows).size <= MOST:
         return rows
-    order = np.argsort(ids, kind="stable")  # the same hundred whatever the order of ids
-    return rows[order[np.sort(streams("evaluate-served").permutation(ids.size)[:MOST])]]
+    return rows[positions(hundred(ids, streams), ids)]
+
+
+def hundred(ids: IntVector, streams: Streams) -> IntVector:
+    """All of `ids`, ascending, or the same hundred of them in every evaluation of a run."""
+    ordered = np.sort(ids)
+    if ids.size <= MOST:
+        return ordered
+    return ordered[np.sort(streams("evaluate-served").permutation(ids.size)[:MOST])]
 
 
 def _check(served: Served, ids: IntVector, clients: TestBed[K], on: str) -> None:

@@ -57,10 +57,11 @@ def held(network: Network, plan: Plan, clients: TestBed[K], *, on: On) -> dict[s
                 columns[f"{view.name}_local"][users[who]] = on_own(*told)
                 priors = plan.shares[users[who]]
                 columns[f"{view.name}_prior_local"][users[who]] = on_own(*told, priors, view.scale)
-        for at in np.flatnonzero(np.isin(members, list(plan.own))).tolist():
-            client, rows = int(members[at]), owner == at
-            found = on_own(outputs(network, plan.own[client], x[rows]), y[rows], lengths[at : at + 1])
-            columns["own_local"][client] = found[0]
+        for name, models in plan.owned.items():
+            for at in np.flatnonzero(np.isin(members, list(models))).tolist():
+                client, rows = int(members[at]), owner == at
+                found = on_own(outputs(network, models[client], x[rows]), y[rows], lengths[at : at + 1])
+                columns[f"{name}_local"][client] = found[0]
     return columns
 
 

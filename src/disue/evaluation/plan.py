@@ -17,6 +17,7 @@ K = TypeVar("K")
 On: TypeAlias = Literal["test", "validation"]
 Own: TypeAlias = Literal["held", "validation", "natural"]
 Pair: TypeAlias = tuple[Array, IntVector]
+OWN, PERSONAL = "own", "personal"
 
 
 class TestBed(Protocol[K]):
@@ -68,7 +69,7 @@ class Plan:
 
     models  the distinct models by row              ids     (n,) the clients
     views   who is tested on which model            counts  (n, classes) training labels; shares: of each row
-    own     positions in `ids` → a client's own end model
+    owned   "own": position in `ids` → a client's own end model; "personal": → the model it uses itself
     """
 
     models: Mapping[int, Vector]
@@ -76,12 +77,12 @@ class Plan:
     views: tuple[View, ...]
     counts: IntMatrix
     shares: Float64
-    own: Mapping[int, Vector]
+    owned: Mapping[str, Mapping[int, Vector]]
 
     def columns(self) -> dict[str, Float64]:
         """Empty columns (n,) for all that a local test gives."""
         names = [f"{view.name}{word}" for view in self.views for word in ("_local", "_prior_local")]
-        names += ["majority_local", *(["own_local"] if self.own else [])]
+        names += ["majority_local", *(f"{name}_local" for name, models in self.owned.items() if models)]
         return {name: np.full(self.ids.size, np.nan) for name in names}
 
 
@@ -101,9 +102,21 @@ def renamed(same: Mapping[int, int], rows: IntVector) -> IntVector:
 
 
 def plan_of(
-    served: Served, ids: IntVector, clients: TestBed[K], own: Mapping[int, Vector]
+    served: Served,
+    ids: IntVector,
+    clients: TestBed[K],
+    own: Mapping[int, Vector],
+    personal: Mapping[int, Vector],
 ) -> tuple[Plan, dict[int, int]]:
     """The plan of an evaluation, and the map of rows in use to distinct rows."""
+    counts = _counts(ids, clients)
+    place = {client: at for at, client in enumerate(ids.tolist())}
+    owned = {
+        name: {place[client]: vector for client, vector in sorted(models.items()) if client in place}
+        for name, models in ((OWN, own if served.whole else {}), (PERSONAL, personal))
+    }
+    if not served.whole:
+        return Plan({}, ids, (), counts, shares_of(counts), owned), {}
     single = [row for row in (served.expert, served.average) if row is not None]
     group = [] if served.group is None else np.unique(served.group).tolist()
     same = distinct(served.models, [*np.unique(served.receives).tolist(), *group, *single])
@@ -116,11 +129,8 @@ def plan_of(
         views.append(View("average", np.full(ids.size, same[served.average], np.int64)))
     if not views:
         views.append(View("served", renamed(same, served.receives)))
-    counts = _counts(ids, clients)
-    place = {client: at for at, client in enumerate(ids.tolist())}
-    mine = {place[client]: vector for client, vector in sorted(own.items()) if client in place}
     models = {row: served.models[row] for row in sorted(set(same.values()))}
-    return Plan(models, ids, tuple(views), counts, shares_of(counts), mine), same
+    return Plan(models, ids, tuple(views), counts, shares_of(counts), owned), same
 
 
 def _counts(ids: IntVector, clients: TestBed[K]) -> IntMatrix:

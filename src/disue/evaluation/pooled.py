@@ -14,10 +14,11 @@ from disue.core.world import Network
 from disue.evaluation.accuracy import score, softmax, tally
 from disue.evaluation.local import majority, proportional, with_prior
 from disue.evaluation.passes import Outputs, Passes
-from disue.evaluation.plan import Columns, On, Plan, TestBed
+from disue.evaluation.plan import OWN, PERSONAL, Columns, On, Plan, TestBed
 
 K = TypeVar("K")
 MANY = 100  # models, above which those of a single client are scored on a drawn subset
+LEAST = 1000  # samples that a personal model is scored on, where the pool has so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,11 @@ class Teachers:
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """Accuracy of each row asked for, of the teachers, and columns (n,) of local accuracy."""
+    """Accuracy of each row asked for, of the personal model of each position, of the teachers, and columns (n,) of
+    local accuracy."""
 
     of_row: dict[int, float]
+    of_client: dict[int, float]
     teachers: float | None
     columns: dict[str, Float64]
 
@@ -48,15 +51,20 @@ def pooled(
     on: On,
     streams: Streams,
     draw: int,
+    by_client: bool = False,
 ) -> Pooled:
-    """One pass per distinct body and transform; `wanted` are the rows whose global accuracy is asked for.
+    """One pass per distinct body and transform; `wanted` are the rows whose global accuracy is asked for, and
+    `by_client` asks for that of the personal models.
 
     Where clients see inputs or labels transformed (planted groups), the global set is the pool under every
     client's transform: the mean over clients. A client's end model is scored on a fixed drawn subset of the
-    pool of `draw` samples (0: all), and so is, where there are more than `MANY` models, a model of one client.
+    pool of `draw` samples (0: all), and so is, where there are more than `MANY` models, a model of one client;
+    a personal model on one of `LEAST` samples or more.
     """
     columns = plan.columns() if local else {}
     of_row = dict.fromkeys(sorted(set(wanted)), 0.0)
+    of_client = dict.fromkeys(plan.owned[PERSONAL] if by_client else (), 0.0)
+    samples = {OWN: draw, PERSONAL: draw and max(draw, LEAST)}
     taught, n, many = 0.0, max(plan.ids.size, 1), len(plan.models) > MANY
     passes = Passes(network, [*plan.models.values(), *([] if teachers is None else teachers.models)])
     for key, members in _by_key(plan, clients):
@@ -87,14 +95,19 @@ def pooled(
                     columns[f"{view.name}_prior_local"][who] = with_prior(
                         scored, shares[who], plan.shares[who], view.scale
                     )
-        for who, vector in plan.own.items() if local else ():
-            if who in members:
-                at = _drawn(y, shares[who], draw, streams, int(plan.ids[who]))
-                scored = score(network, vector, x[at], y[at], clients.classes)
-                columns["own_local"][who] = proportional(scored, shares[who : who + 1])[0]
+        for name, models in plan.owned.items() if local else ():
+            for who in sorted(models.keys() & set(members.tolist())):
+                at = _drawn(y, shares[who], samples[name], streams, int(plan.ids[who]))
+                scored = score(network, models[who], x[at], y[at], clients.classes)
+                columns[f"{name}_local"][who] = proportional(scored, shares[who : who + 1])[0]
+        alike = np.bincount(y, minlength=clients.classes) / max(y.size, 1)
+        for who in of_client:
+            at = _drawn(y, alike, samples[PERSONAL], streams, int(plan.ids[who]))
+            scored = score(network, plan.owned[PERSONAL][who], x[at], y[at], clients.classes)
+            of_client[who] += float(proportional(scored, alike[None, :])[0]) * members.size / n
         if local:
             columns["majority_local"][members] = majority(plan.counts[members], shares[members])
-    return Pooled(of_row, taught if teachers is not None else None, columns)
+    return Pooled(of_row, of_client, taught if teachers is not None else None, columns)
 
 
 def mixture(teachers: Teachers, on: Outputs) -> Float64:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from disue.core.checks import IntVector, Matrix, Vector
-from disue.core.clients import Local
+from disue.core.clients import Local, private_of
 from disue.core.groups import UNKNOWN, Groups
 from disue.core.method import (
     Aggregate,
@@ -220,6 +220,7 @@ class Composed(Generic[G, A, E]):
             expert=base + 1 if state.expert is not None else None,
             average=base if state.expert is not None else None,
             scale=self.expert.head_scale(state.experts) if state.expert is not None else 1.0,
+            whole=not private_of(self.local, world.layout).any(),
         )
 
     def standing(self, state: State[G, A, E]) -> Groups:

@@ -46,6 +46,7 @@ def sentence(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
 def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
     """The table and the curves."""
     rows = []
+    personal = any(run.last10("personal_local") is not None for run in runs)
     best = max((v for run in runs if (v := run.last10("served_global")) is not None), default=None)
     for at, (run, name) in enumerate(zip(runs, names, strict=True)):
         who = "expert" if run.last10("expert_prior_local") is not None else "group"
@@ -60,6 +61,7 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
                 Cell(percent(served), strong=served is not None and served == best),
                 Cell(signed(run.last10("expert_effect"))),
                 Cell(percent(run.last10("group_local"))),
+                *([Cell(percent(run.last10("personal_local")))] if personal else []),
                 Cell(percent(run.last10(f"{who}_prior_local"))),
                 Cell(percent(run.last10("majority_local"))),
                 Cell("–" if groups is None else f"{groups:.0f}"),
@@ -72,6 +74,7 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         "global accuracy, %",
         "expert over average",
         "local, group model",
+        *(["local, personal model"] if personal else []),
         "local, with own prior",
         "majority class",
         "groups",

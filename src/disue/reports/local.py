@@ -10,7 +10,8 @@ from disue.reports.html import Cell, card, table
 from disue.reports.sections import origin
 from disue.reports.words import COLORS, NAMES, percent, signed
 
-WHO = ("group", "expert", "average", "served", "own")
+WHO = ("group", "expert", "average", "served", "personal", "own")
+COUNTED = {"own": "clients of the last cohort", "personal": "clients, drawn once"}
 
 
 def local_table(run: RunRecord, suffix: str = "") -> str:
@@ -21,8 +22,8 @@ def local_table(run: RunRecord, suffix: str = "") -> str:
         plain, prior = run.last10(f"{who}_local{suffix}"), run.last10(f"{who}_prior_local{suffix}")
         if plain is None and prior is None:
             continue
-        count = run.last10("own_clients") if who == "own" else None
-        note = "" if count is None else f"{count:.0f} clients of the last cohort"
+        count = run.last10(f"{who}_clients")
+        note = "" if count is None else f"{count:.0f} {COUNTED[who]}"
         gain = None if prior is None or base is None else prior - base
         rows.append(
             [
@@ -97,6 +98,7 @@ def every_client(run: RunRecord, slug: str) -> str:
             ("group", "group_local", "group model", False),
             ("expert", "expert_local", "expert", False),
             ("served", "served_local", "served model", False),
+            ("personal", "personal_local", "personal model", False),
             ("expert", "expert_prior_local", "expert + prior", True),
             ("group", "group_prior_local", "group model + prior", True),
             ("served", "served_prior_local", "served model + prior", True),

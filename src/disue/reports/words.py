@@ -11,6 +11,7 @@ NAMES = {
     "expert": "Expert",
     "average": "Average",
     "own": "Own end model",
+    "personal": "Personal model",
     "served": "Served model",
     "majority": "Majority class",
 }
@@ -19,6 +20,7 @@ COLORS = {
     "expert": "--expert",
     "average": "--average",
     "own": "--own",
+    "personal": "--personal",
     "served": "--served",
     "majority": "--majority",
 }
@@ -107,7 +109,10 @@ def headline(run: RunRecord) -> str:
     served = run.last10("served_global")
     if served is None:
         return f"{run.method} after {rounds}."
-    return f"After {rounds} of {run.method}, the model that clients receive gets {served:.1f} % of the test set right."
+    who = "the model that clients receive gets"
+    if run.last10("personal_local") is not None and run.last10("group_local") is None:
+        who = "the models that clients use get, in the mean,"  # what they receive is none by itself
+    return f"After {rounds} of {run.method}, {who} {served:.1f} % of the test set right."
 
 
 def below(run: RunRecord) -> list[str]:
@@ -123,8 +128,9 @@ def below(run: RunRecord) -> list[str]:
                 f"The universal expert gets {abs(effect):.1f} points {how} than the average of the group models "
                 "that it starts from: that difference is what distilling it is worth."
             )
-    who = "expert" if run.last10("expert_local") is not None else "group"
-    model = "the expert" if who == "expert" else "its group's model"
+    known = {"personal": "the model of its own", "expert": "the expert", "group": "its group's model"}
+    who = next((name for name in known if run.last10(f"{name}_local") is not None), "group")
+    model = known[who]
     plain, prior = run.last10(f"{who}_local"), run.last10(f"{who}_prior_local")
     base = run.last10("majority_local")
     if plain is not None:

@@ -26,9 +26,10 @@ from disue.engine.memory import MIB, MemoryStore, foreseen
 from disue.engine.plain import PlainUploads
 from disue.engine.precision import sentence
 from disue.engine.recall import as_table
-from disue.evaluation import Teachers, by_group, evaluate, recovery
+from disue.evaluation import Teachers, by_group, evaluate, hundred, recovery
 from disue.runs import checkpoint
 from disue.runs.folder import Folder, Row, read_json
+from disue.runs.personal import personal_models
 from disue.runs.setup import Setup
 from disue.runs.watch import remarks
 
@@ -228,6 +229,7 @@ class Federate:
             ids,
             setup.federation,
             self.ends,
+            personal_models(self.engine, setup, self.state, hundred(ids, world.streams)),
             teachers=teachers,
             on=setup.spec.evaluate.on,  # type: ignore[arg-type]
             streams=world.streams,

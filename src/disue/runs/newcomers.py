@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from disue.core.checks import IntVector, Vector
+from disue.core.clients import personal_of
 from disue.core.method import Served
 from disue.core.orders import Orders, Report
 from disue.evaluation import newcomers
 from disue.runs.federate import Federate
+from disue.runs.personal import made
 from disue.runs.setup import Setup
 
 
@@ -67,16 +71,25 @@ def _scores(run: Federate, served: Served, rows: IntVector) -> dict[str, float]:
 
 
 def _epoch(run: Federate, vector: Vector, ids: IntVector) -> dict[int, Vector]:
-    """The ends of one local epoch from a vector; nothing is kept of it."""
+    """What newcomers have after one local epoch from a vector; nothing is kept of it.
+
+    Where the local part makes models of the clients' own it is that: made by its rule after the epoch, or
+    fine-tuned from the vector as the part says.
+    """
     setup = run.setup
+    local = setup.method.local.at(run.round)
+    personal = personal_of(local)
     orders = Orders(
         round=run.round,
         ids=ids,
         starts=vector[None, :],
         which=np.zeros((ids.size, 1), np.int64),
         origin=vector,
-        local=setup.method.local.at(run.round).brief(1),
+        local=local,
         report=Report(),
         stream="newcomers",
     )
-    return dict(run.engine.answer(setup.world, orders).ends)
+    if personal is not None and personal.phases:
+        return made(run.engine, setup, orders)
+    trial = run.engine.answer(setup.world, replace(orders, local=local.brief(1)))
+    return dict(trial.ends) if personal is None else made(run.engine, setup, orders, trial.memories)

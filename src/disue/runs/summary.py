@@ -14,7 +14,7 @@ from disue.runs.folder import FORMAT, Row
 from disue.runs.newcomers import late
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
-SCORES = ("served_", "expert_", "average_", "group_", "own_", "majority_", "teachers_", "newcomer_")
+SCORES = ("served_", "expert_", "average_", "group_", "own_", "personal_", "majority_", "teachers_", "newcomer_")
 GROUPS = ("groups", "ari", "ami", "unplaced")
 FIXED = {
     *SECONDS,

@@ -18,6 +18,7 @@ LOCAL = (
     "group_prior_local",
     "expert_prior_local",
     "average_prior_local",
+    "personal_local",
     "majority_local",
 )
 NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior", "newcomer_0_group", "newcomer_1_group")
@@ -37,6 +38,7 @@ SHORT = {
     "group_prior_local": "group + prior",
     "expert_prior_local": "expert + prior",
     "average_prior_local": "average + prior",
+    "personal_local": "personal",
     "majority_local": "majority",
     "served_local": "served",
     "served_prior_local": "served + prior",
