@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is exact: its steps are carried out in a copy of the package and what they add is run."""
+"""CONTRIBUTING.md and docs/add-a-method.md are exact: their steps are carried out in a copy of the package and run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[2]
-PAGE = (HERE / "CONTRIBUTING.md").read_text()
+PAGE = (HERE / "CONTRIBUTING.md").read_text() + (HERE / "docs" / "add-a-method.md").read_text()
 
 USE = """
 import numpy as np
@@ -46,7 +46,7 @@ def blocks() -> list[tuple[str, str]]:
     for found in re.finditer(r"^( *)```python\n(.*?)^ *```", PAGE, re.S | re.M):
         code = textwrap.dedent(found[2])
         first, _, rest = code.partition("\n")
-        assert first.startswith("# src/disue/"), f"a block without its file's name: {first}"
+        assert first.startswith(("# src/disue/", "# tests/")), f"a block without its file's name: {first}"
         out.append((first[2:], rest))
     return out
 
@@ -55,7 +55,8 @@ def blocks() -> list[tuple[str, str]]:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of src with the steps of the page carried out."""
     root = tmp_path_factory.mktemp("contributing")
-    shutil.copytree(HERE / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for folder in ("src", "tests"):
+        shutil.copytree(HERE / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     commands = re.findall(r"^ *(cp src/.*)$", PAGE, re.M)
     assert len(commands) == 1
     _, source, target = commands[0].split()
@@ -76,6 +77,15 @@ def test_the_steps_of_contributing_work(package: Path) -> None:
         [sys.executable, "-c", USE], cwd=package, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_method_of_the_page_is_short_and_passes_its_own_tests(package: Path) -> None:
+    lines = (package / "src/disue/methods/fedmedian.py").read_text().strip().splitlines()
+    assert len(lines) < 40
+    environment = {**os.environ, "PYTHONPATH": f"{package / 'src'}{os.pathsep}{package / 'tests'}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods/test_fedmedian.py"]
+    done = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout[-3000:]
 
 
 def test_the_template_groups_by_size_and_is_in_no_table() -> None:
