@@ -124,10 +124,11 @@ def _go(
 def _rounds(federate: Federate, on_round: OnRound | None, *, report: bool) -> dict[str, Any]:
     """All rounds that are left, then the summary."""
     from disue.runs.summary import summary
+    from disue.runs.threads import one_thread
 
     folder, rounds = federate.folder, federate.setup.spec.rounds
     stopped = None
-    with _first_interrupt() as interrupted, _one_thread():
+    with _first_interrupt() as interrupted, one_thread():
         for record in federate:
             if on_round is not None and on_round(record) == "stop":
                 stopped = "on request"
@@ -137,7 +138,7 @@ def _rounds(federate: Federate, on_round: OnRound | None, *, report: bool) -> di
                 break
     complete = federate.round >= rounds
     rows = folder.rounds if folder is not None else federate.rows
-    with _one_thread():
+    with one_thread():
         result = summary(federate, rows, complete=complete)
     if folder is not None:
         federate.save()
@@ -176,26 +177,6 @@ def _report(folder: Folder) -> None:
     from disue.reports import report
 
     report([folder.path], folder.path / "report.html")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch and the BLAS of numpy with one thread, so that bits do not depend on the machine's cores.
-
-    The caller's setting comes back.
-    """
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
 
 
 @contextmanager

@@ -130,9 +130,19 @@ def newcomers_of(spec: Spec, ids: IntVector) -> tuple[IntVector, IntVector]:
     return np.sort(ids[~np.isin(ids, chosen)]), chosen
 
 
-def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Partition | None = None) -> Setup:
-    """Loads and builds everything; every mistake that can be seen before training is seen here."""
-    dataset = dataset_of(spec, data_dir)
+def prepare(
+    spec: Spec,
+    data_dir: str | Path | None = None,
+    partition: data.Partition | None = None,
+    *,
+    dataset: data.Dataset | None = None,
+    method: AnyMethod | None = None,
+) -> Setup:
+    """Loads and builds everything; every mistake that can be seen before training is seen here.
+
+    partition, dataset, method   values that are there already take the place of what the spec names
+    """
+    dataset = dataset_of(spec, data_dir) if dataset is None else dataset
     partition = partition_of(spec, dataset) if partition is None else partition
     streams = Streams(spec.seed)
     federation = data.Federation(
@@ -151,11 +161,11 @@ def prepare(spec: Spec, data_dir: str | Path | None = None, partition: data.Part
     def redraw(index: int) -> Vector:
         return network_of(spec.model, shape, Streams(model_seed).torch_seed("init", index + 1))[1]
 
-    method = spec.build()
+    method = spec.build() if method is None else method
     name = str(spec.method["name"])
     refuse(method, PLAIN, name)
     sizes = federation.sizes_of(ids)
-    public, public_labels = real_inputs(spec, federation, ids)
+    public, public_labels = real_inputs(spec.seed, method, federation, ids)
     planted = partition.truth
     world = World(
         network.layout,
@@ -195,13 +205,13 @@ def check_frozen(spec: Spec, layout: Layout, method: AnyMethod) -> None:
             )
 
 
-def real_inputs(spec: Spec, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:
+def real_inputs(seed: int, method: AnyMethod, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:
     """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most 5,000."""
-    if "real data" not in mark_of(spec.build()):
+    if "real data" not in mark_of(method):
         return None, None
     pairs = [federation.train(int(i)) for i in ids]
     x, y = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
-    keep = np.sort(Streams(spec.seed)("public").permutation(len(y))[:5000])
+    keep = np.sort(Streams(seed)("public").permutation(len(y))[:5000])
     return x[keep], y[keep]
 
 
