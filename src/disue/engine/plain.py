@@ -33,6 +33,7 @@ class PlainUploads:
     notes           sentences for the run's log
     memories        what newcomers would keep of a trial
     ends, losses    id → its end, (d,); its mean training loss (NaN where nothing was trained)
+    extras          id → the further arrays that it sent, by name
     bytes_down, bytes_up, client_seconds   so far: questions through the door add to them
     """
 
@@ -142,6 +143,10 @@ class PlainUploads:
     @property
     def ends(self) -> dict[int, Array]:
         return {answer.id: answer.end for answer in self._answers}
+
+    @property
+    def extras(self) -> dict[int, Mapping[str, Array]]:
+        return {answer.id: answer.extras for answer in self._answers}
 
     @property
     def losses(self) -> dict[int, float]:
