@@ -8,6 +8,7 @@ from methods_bed import run
 
 ONE_STEP = {"steps": 1, "batch": 20, "lr": 0.05}
 NAMES = ("fedavg", "fedprox", "scaffold", "fednova", "feddyn", "moon", "fedntd", "fedyogi", "ifca", "cfl", "fesem")
+NAMES += ("fedper", "ditto")
 
 
 def average(name: str, backend: str) -> np.ndarray:

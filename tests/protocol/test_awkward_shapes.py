@@ -1,7 +1,7 @@
 """The methods that press hardest on the seams, as short local parts: each fits, and each says one fact.
 
-FedBN (private entries), Ditto (a second vector), FedSoft (shares over several starts), CAM (two branches
-in one vector), PACFL (a survey of data), pFedMe (trains by itself). Only their client side; sums by hand.
+FedSoft (shares over several starts), CAM (two branches in one vector), PACFL (a survey of data), pFedMe (trains by
+itself). Only their client side; sums by hand.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from disue.core.clients import Context, Finished, Sgd
+from disue.core.clients import Context, Finished
 from disue.core.groups import Groups
-from disue.core.layout import EVERYTHING, WHOLE, Part
+from disue.core.layout import WHOLE, Part
 from disue.core.orders import Report, Sight
 from disue.parts.local import Erm
 from disue.parts.local.erm import Fit
@@ -40,121 +40,6 @@ def rounds(b, local, count=2, engine=None, **given):
         start = (start + uploads.sums(Groups.one(uploads.ids)).whole_mean()).astype(np.float32)
         models.append(start)
     return models, engine
-
-
-# -- FedBN: batch norm stays at the client, found by the type of the module ---------------------------
-
-
-@dataclass(frozen=True)
-class FedBn(Erm):
-    def private(self, layout):
-        if not any(entry.module.startswith("BatchNorm") for entry in layout.entries):
-            return np.zeros(layout.d, bool)
-        return layout.mask(Part(("@type:BatchNorm*",), EVERYTHING.kind))
-
-    def context(self, order, memory):
-        start = order.start.copy()
-        if "norm" in memory:
-            start[self.private(order.layout)] = memory["norm"]
-        return Context({"model": start})
-
-    def finish(self, ends, steps, context, order):
-        mine = self.private(order.layout)
-        end = np.where(mine, order.start, ends["model"])
-        return Finished(end, memory={"norm": ends["model"][mine]})
-
-
-def test_fedbn_without_batch_norm_is_fedavg():
-    b = bed("tiny")
-    given = {"epochs": 1, "batch": 5, "lr": 0.2}
-    for a, c in zip(rounds(b, FedBn(**given))[0], rounds(b, Erm(**given))[0], strict=True):
-        assert np.array_equal(a, c)
-
-
-def test_fedbn_keeps_batch_norm_at_home():
-    b = bed("normed")
-    local = FedBn(epochs=1, batch=5, lr=0.2)
-    models, engine = rounds(b, local, 1)
-    mine = local.private(b.layout)
-    assert mine.sum() == 4 * 3  # weight, bias, running mean and variance of three channels
-    assert np.array_equal(models[0][mine], b.start[mine]) and (models[0][~mine] != b.start[~mine]).any()
-    kept = {i: engine.memory.get(i)["norm"] for i in IDS}
-    assert not np.array_equal(kept[17], kept[902])
-    for client in IDS:  # the next round starts from the server's body and the client's own batch norm
-        start = models[0].copy()
-        start[mine] = kept[client]
-        alone = b.train(Erm(epochs=1, batch=5, lr=0.2), ids=[client], starts=start[None], round=1).ends[client]
-        uploads = engine.answer(b.world(), b.orders(local, starts=models[0][None], round=1, ids=[client]))
-        assert np.array_equal(uploads.ends[client][~mine], alone[~mine])
-        assert np.array_equal(engine.memory.get(client)["norm"], alone[mine])
-
-
-# -- Ditto: a personal vector beside the model, pulled towards what was received -----------------------
-
-
-@dataclass(frozen=True)
-class Pulled(Fit):
-    strength: float = 0.0
-
-    def correct(self, gradient, weights, context):
-        return gradient + self.strength * (weights - context["received"]) if self.strength else None
-
-
-@dataclass(frozen=True)
-class Ditto(Erm):
-    strength: float = 1.0
-
-    @property
-    def phases(self):
-        return Fit(self.sgd, self.loss), Pulled(self.sgd, self.loss, "personal", strength=self.strength)
-
-    def context(self, order, memory):
-        trained = {"model": order.start, "personal": memory.get("personal", order.start)}
-        return Context(trained, {"received": order.start})
-
-    def finish(self, ends, steps, context, order):
-        return Finished(ends["model"], memory={"personal": ends["personal"]})
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.7])
-def test_dittos_global_branch_is_fedavg_and_without_pull_the_personal_one_is_local_training(strength):
-    b = bed("tiny")
-    given = {"epochs": 1, "batch": 5, "lr": 0.2}
-    models, engine = rounds(b, Ditto(strength=strength, **given))
-    plain = rounds(b, Erm(**given))[0]
-    assert all(np.array_equal(a, c) for a, c in zip(models, plain, strict=True))
-    alone = rounds(b, Erm(**given), own=True)[1]
-    for client in IDS:
-        personal, local = engine.memory.get(client)["personal"], alone.memory.get(client)["end"]
-        assert np.array_equal(personal, local) == (strength == 0.0)
-
-
-@dataclass(frozen=True)
-class Square(Pulled):
-    """½‖logits − 1‖² where inputs are zero: a quadratic in the bias alone."""
-
-    def loss(self, forward, batch, context):
-        return 0.5 * (forward(batch.inputs)[0] - 1).square().sum(1).mean()
-
-
-def test_dittos_fixed_point_by_hand():
-    """F = ½(v − 1)², w = 0, v = 0, η = ½, λ = 1: v = ½, then ½ − ½(−½ + ½) = ½ = 1/(1 + λ)."""
-    b = bed("linear")
-    held = Held({i: (np.zeros_like(b.held.train(i)[0]), np.array(b.held.train(i)[1])) for i in IDS})
-    b = Bed(b.module, b.shape, held, "vector")
-    for steps in (1, 2):
-
-        class Quadratic(Ditto):
-            made = steps
-
-            @property
-            def phases(self):
-                sgd = Sgd(lr=0.5, steps=self.made, batch=100)
-                return (Square(sgd, vector="personal", strength=1.0),)
-
-        engine = b.engine()
-        engine.answer(b.world(), b.orders(Quadratic(), starts=np.zeros((1, 24), np.float32)))
-        np.testing.assert_allclose(engine.memory.get(17)["personal"][20:], 0.5, atol=1e-6)
 
 
 # -- FedSoft: shares over all centres, its own warm start, a pull to every centre ----------------------

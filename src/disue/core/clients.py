@@ -163,6 +163,10 @@ class Personal(Protocol):
         """(d,) the entries that never leave the client: what it receives is then no model by itself."""
         ...
 
+    def check(self, layout: Layout) -> None:
+        """Raises a UserError where the part has no meaning for this model; asked once, when a run is built."""
+        ...
+
 
 def personal_of(local: object) -> Local | None:
     """The part that makes the client's own model; None where it uses what it received."""

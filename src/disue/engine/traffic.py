@@ -1,4 +1,7 @@
-"""What an exchange costs: bytes down and up, and the clients' seconds. Counted as a network would send it."""
+"""What an exchange costs: bytes down and up, and the clients' seconds. Counted as a network would send it.
+
+Entries that stay at the client are sent neither down nor up.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from disue.core.checks import Array, IntVector, Vector, digest
+from disue.core.clients import private_of
 from disue.core.orders import Orders, Sight
 from disue.core.world import World
 from disue.engine.answers import Answer
@@ -24,6 +28,7 @@ class Traffic:
         self._sent: dict[int, set[str]] = {}
         self._names: dict[int, str] = {}
         self._labels = False
+        self._shared = ~private_of(orders.local, world.layout)  # entries that travel at all
 
     def start(self, client: int, rows: Sequence[int]) -> None:
         """The vectors that a client is sent, as rows of the orders' starts; and the extras."""
@@ -66,17 +71,18 @@ class Traffic:
     def _send(self, sent: set[str], name: str) -> None:
         if name not in sent:
             sent.add(name)
-            self.down += FLOAT * self.world.layout.d
+            self.down += FLOAT * int(self._shared.sum())
 
     def _update(self) -> int:
         """Numbers of an update: the whole, or the parts compared where nothing else of it is asked for."""
         report, layout = self.orders.report, self.world.layout
         if report.sight & {Sight.SUMS, Sight.VECTORS}:
-            return layout.d
+            return int(self._shared.sum())
         if not report.sight & {Sight.COSINE, Sight.GRAM}:
             return 0
         masks = [layout.mask(part) for part in report.parts]
-        return int(np.any(masks, axis=0).sum()) if masks else layout.d
+        asked = np.any(masks, axis=0) if masks else np.ones(layout.d, bool)
+        return int((asked & self._shared).sum())
 
 
 def _size(value: Array) -> int:

@@ -10,12 +10,17 @@ from disue.methods.disue import (
     disue,
     disue_generator,
 )
+from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
+from disue.methods.fedavg_ft import fedavg_ft
+from disue.methods.fedbn import fedbn
 from disue.methods.feddyn import feddyn
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
+from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
+from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
@@ -31,13 +36,18 @@ __all__ = [
     "clustered",
     "disue",
     "disue_generator",
+    "ditto",
     "fedadam",
     "fedavg",
+    "fedavg_ft",
     "fedavgm",
+    "fedbn",
     "feddyn",
     "fednova",
     "fedntd",
+    "fedper",
     "fedprox",
+    "fedrep",
     "fedyogi",
     "fesem",
     "ifca",

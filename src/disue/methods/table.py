@@ -22,12 +22,17 @@ from disue.methods.disue import (
     generator_variant,
     moments_variant,
 )
+from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
+from disue.methods.fedavg_ft import fedavg_ft
+from disue.methods.fedbn import fedbn
 from disue.methods.feddyn import feddyn
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
+from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
+from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
@@ -112,8 +117,24 @@ CLUSTERED: dict[str, Listed] = {
 
 # -- one model per client -------------------------------------------------------------------------------
 
+FEDPER = "M. G. Arivazhagan et al., Federated Learning with Personalization Layers, 2019, arXiv 1912.00818"
+FEDREP = (
+    "L. Collins et al., Exploiting Shared Representations for Personalized Federated Learning, "
+    "ICML 2021, arXiv 2102.07078"
+)
+FEDBN = (
+    "X. Li et al., FedBN: Federated Learning on Non-IID Features via Local Batch Normalization, "
+    "ICLR 2021, arXiv 2102.07623"
+)
+DITTO = "T. Li et al., Ditto: Fair and Robust Federated Learning Through Personalization, ICML 2021, arXiv 2012.04221"
+
 PERSONAL: dict[str, Listed] = {
     "local": Listed(local_only, "every client trains by itself", ""),
+    "fedavg-ft": Listed(fedavg_ft, "fedavg, fine-tuned by each client for itself", FEDAVG, local="fine-tuned"),
+    "fedper": Listed(fedper, "one body for all, a head for each client", FEDPER, local="private-part"),
+    "fedrep": Listed(fedrep, "fedper, the head is trained before the body", FEDREP, local="head-first"),
+    "fedbn": Listed(fedbn, "fedavg, batch normalisation stays at the client", FEDBN, local="private-norm"),
+    "ditto": Listed(ditto, "fedavg, and a model of each client's own near it", DITTO, local="tethered"),
 }
 
 

@@ -73,8 +73,8 @@ def _scores(run: Federate, served: Served, rows: IntVector) -> dict[str, float]:
 def _epoch(run: Federate, vector: Vector, ids: IntVector) -> dict[int, Vector]:
     """What newcomers have after one local epoch from a vector; nothing is kept of it.
 
-    Where the local part makes models of the clients' own it is that: made by its rule after the epoch, or
-    fine-tuned from the vector as the part says.
+    Where the local part makes models of the clients' own it is that: made by its rule of the epoch's end and of what
+    the client would keep, or fine-tuned from the vector as the part says.
     """
     setup = run.setup
     local = setup.method.local.at(run.round)
@@ -92,4 +92,9 @@ def _epoch(run: Federate, vector: Vector, ids: IntVector) -> dict[int, Vector]:
     if personal is not None and personal.phases:
         return made(run.engine, setup, orders)
     trial = run.engine.answer(setup.world, replace(orders, local=local.brief(1)))
-    return dict(trial.ends) if personal is None else made(run.engine, setup, orders, trial.memories)
+    ends = dict(trial.ends)
+    if personal is None or not ends:
+        return ends
+    known, starts = np.array(sorted(ends), np.int64), np.stack([ends[i] for i in sorted(ends)])
+    after = replace(orders, ids=known, starts=starts, which=np.arange(known.size)[:, None], origin=None)
+    return made(run.engine, setup, after, trial.memories)

@@ -181,6 +181,8 @@ def prepare(
         redraw=redraw,
     )
     check_frozen(spec, network.layout, method)
+    if hasattr(method.local, "check"):
+        method.local.check(network.layout)
     k = getattr(method.grouping, "k", None)
     if k is not None and k > ids.size:
         raise UserError(f"method.k is {k}, but there are {ids.size} clients", key="method.k")

@@ -10,9 +10,12 @@ from disue.parts.local.contrastive import Contrastive
 from disue.parts.local.controlled import Controlled
 from disue.parts.local.dynamic import Dynamic
 from disue.parts.local.erm import Erm
+from disue.parts.local.fine_tuned import FineTuned
 from disue.parts.local.normalised import Normalised
 from disue.parts.local.not_true import NotTrue
+from disue.parts.local.private import HeadFirst, PrivateNorm, PrivatePart
 from disue.parts.local.proximal import Proximal
+from disue.parts.local.tethered import Tethered
 
 KINDS: Mapping[str, Callable[..., Local]] = {
     "erm": Erm,
@@ -23,6 +26,11 @@ KINDS: Mapping[str, Callable[..., Local]] = {
     "dynamic": Dynamic,
     "contrastive": Contrastive,
     "not-true": NotTrue,
+    "fine-tuned": FineTuned,
+    "private-part": PrivatePart,
+    "private-norm": PrivateNorm,
+    "head-first": HeadFirst,
+    "tethered": Tethered,
 }
 
 __all__ = [
@@ -31,8 +39,13 @@ __all__ = [
     "Controlled",
     "Dynamic",
     "Erm",
+    "FineTuned",
+    "HeadFirst",
     "LogitAdjusted",
     "Normalised",
     "NotTrue",
+    "PrivateNorm",
+    "PrivatePart",
     "Proximal",
+    "Tethered",
 ]

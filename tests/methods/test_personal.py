@@ -1,0 +1,320 @@
+"""Methods whose clients use models of their own: identities with what they become when their part is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from methods_bed import BASE, metrics, run
+
+from disue.core.clients import Phase, Sgd, personal_of, private_of
+from disue.core.errors import UserError
+from disue.core.groups import Groups
+from disue.core.layout import HEAD
+from disue.core.orders import Orders, Report, Sight
+from disue.engine import Engine
+from disue.evaluation import hundred
+from disue.parts.local import Erm, FineTuned, HeadFirst, PrivateNorm, PrivatePart, Tethered
+from disue.parts.local.proximal import ProximalFit
+from disue.runs.newcomers import _epoch
+from disue.runs.personal import personal_models
+from engine.engine_bed import IDS, Bed, Held, bed
+
+SUMS = Report(sight=frozenset({Sight.SUMS}))
+SHORT: Mapping[str, Any] = {"epochs": 1, "batch": 5, "lr": 0.2}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def rounds(b: Bed, local: Any, count: int = 2, **given: Any) -> tuple[list[np.ndarray], Engine]:
+    """FedAvg's server by hand: (models after each round, engine)."""
+    engine, models, start = b.engine(), [], b.start
+    for r in range(count):
+        orders = b.orders(local, starts=start[None], round=r, report=SUMS, **given)
+        uploads = engine.answer(b.world(), orders)
+        start = (start + uploads.sums(Groups.one(uploads.ids)).whole_mean()).astype(np.float32)
+        models.append(start)
+    return models, engine
+
+
+def own(b: Bed, engine: Engine, local: Any, start: np.ndarray, ids: Any = IDS) -> dict[int, np.ndarray]:
+    """What clients make themselves of a received vector."""
+    orders = b.orders(personal_of(local), ids, starts=start[None], stream="personal", report=Report())
+    return engine.answer(b.world(), orders).ends
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, c) for a, c in zip(one, other, strict=True))
+
+
+def average(name: str, **tables: Any) -> np.ndarray:
+    return np.asarray(run(method={"name": name}, **tables).state.average)
+
+
+@pytest.fixture(scope="module")
+def fedavg() -> np.ndarray:
+    return average("fedavg", cohort={"share": 0.5})
+
+
+# -- the federation beside the personal models ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["fedavg-ft", "ditto"])
+def test_what_is_federated_is_fedavg_bit_for_bit(name: str, fedavg: np.ndarray) -> None:
+    every = {"cohort": {"share": 0.5}, "evaluate": {"every": 1}}  # evaluations between rounds touch no stream
+    assert np.array_equal(average(name, **every), fedavg)
+
+
+def test_private_nothing_is_fedavg_bit_for_bit(fedavg: np.ndarray) -> None:
+    half = {"cohort": {"share": 0.5}}
+    assert np.array_equal(average("fedper", local={**BASE["local"], "kept": ""}, **half), fedavg)
+    assert not np.array_equal(average("fedper", **half), fedavg)
+
+
+def test_an_evaluation_costs_no_federation() -> None:
+    for name in ("fedavg-ft", "ditto"):
+        rows = run(method={"name": name}, evaluate={"every": 1}).rows
+        plain = run(method={"name": "fedavg"}).rows
+        for key in ("bytes_up", "bytes_down"):
+            assert [row[key] for row in rows] == [row[key] for row in plain]
+        assert all("personal_local" in row for row in rows)
+
+
+# -- fedavg-ft -----------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_is_local_training_from_what_was_received() -> None:
+    b = bed("tiny")
+    engine = b.engine()
+    local = FineTuned(**{**SHORT, "epochs": 3}, lr_decay=0.5, tuning=2).at(1)
+    found = own(b, engine, local, b.start)
+    alone = b.train(Erm(**{**SHORT, "epochs": 2, "lr": 0.1}), stream="personal").ends
+    assert all(np.array_equal(found[i], alone[i]) for i in IDS)
+    assert not engine.memory.ids
+    received = own(b, engine, replace(local, tuning=0), b.start)
+    assert all(np.array_equal(received[i], b.start) for i in IDS)
+
+
+def test_no_fine_tuning_scores_as_fedavg() -> None:
+    everything = {"local": {**BASE["local"], "tuning": 0}, "evaluate": {"every": 100, "local": "split"}}
+    found = metrics(method={"name": "fedavg-ft"}, **everything)
+    assert found["personal_local"] == pytest.approx(found["group_local"])
+    assert "personal_clients" not in found  # all eight of them
+
+
+def test_above_a_hundred_clients_a_hundred_are_looked_at() -> None:
+    many = {"partition": {"kind": "iid", "clients": 120}, "cohort": {"share": 0.1}, "rounds": 1}
+    federate = run(method={"name": "ditto"}, **many)
+    some = hundred(federate.setup.ids, federate.setup.world.streams)
+    assert federate.rows[-1]["personal_clients"] == 100.0
+    found = personal_models(federate.engine, federate.setup, federate.state, some)
+    assert sorted(found) == some.tolist()
+    trained = set(federate.engine.memory.ids)
+    for client, model in found.items():  # who never took part uses what it receives
+        assert np.array_equal(model, federate.state.average) == (client not in trained)
+
+
+# -- entries that stay at the client -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["fedper", "fedrep"])
+def test_nothing_of_the_head_travels(name: str) -> None:
+    federate = run(method={"name": name}, local={**BASE["local"], "epochs": 2})
+    layout, start = federate.setup.world.layout, federate.setup.start
+    head = layout.mask(HEAD)
+    assert np.array_equal(federate.state.average[head], start[head])
+    assert (federate.state.average[~head] != start[~head]).any()
+    sent = 4 * int((~head).sum()) * 8
+    assert all(row["bytes_up"] == row["bytes_down"] == sent for row in federate.rows[1:])
+    models = personal_models(federate.engine, federate.setup, federate.state, federate.setup.ids)
+    for client, model in models.items():
+        assert np.array_equal(model[~head], federate.state.average[~head])
+        assert np.array_equal(model[head], federate.engine.memory.get(client)["own"])
+    assert len({model.tobytes() for model in models.values()}) == 8
+
+
+def test_what_is_received_is_not_scored_where_it_is_no_model() -> None:
+    row = run(method={"name": "fedper"}, cohort={"share": 0.5, "newcomers": 0.25}).rows[-1]
+    scored = {name for name in row if name.endswith(("_local", "_global")) and not name.startswith("seconds")}
+    assert scored == {"served_global", "personal_local", "majority_local"} and "own_clients" not in row
+
+
+def test_newcomers_train_a_model_of_their_own_for_an_epoch() -> None:
+    """Head and body together, from the body as received and the initial head; the trained head is theirs to use."""
+    federate = run(method={"name": "fedper"}, cohort={"newcomers": 0.25})
+    found = _epoch(federate, federate.state.average, federate.setup.late)
+    plain = run(method={"name": "fedavg"}, cohort={"newcomers": 0.25})
+    assert np.array_equal(plain.setup.late, federate.setup.late)
+    alone = _epoch(plain, federate.state.average, federate.setup.late)
+    assert len(found) == 2 and same(list(found.values()), list(alone.values()))
+    assert not set(federate.engine.memory.ids) & set(found)
+
+
+def test_newcomers_of_a_fine_tuned_method_are_fine_tuned() -> None:
+    tables = {"cohort": {"newcomers": 0.25}, "local": {**BASE["local"], "tuning": 3}}
+    federate = run(method={"name": "fedavg-ft"}, **tables)
+    late = federate.setup.late
+    found = _epoch(federate, federate.state.average, late)
+    longer = Orders(
+        round=federate.round,
+        ids=late,
+        starts=federate.state.average[None],
+        which=np.zeros((2, 1), np.int64),
+        local=Erm(**{**BASE["local"], "epochs": 3}),
+        stream="personal",
+    )
+    alone = federate.engine.answer(federate.setup.world, longer).ends
+    assert same([found[i] for i in late], [alone[i] for i in late])
+
+
+def test_private_all_is_local_training() -> None:
+    b = bed("normed")
+    local = PrivatePart(**SHORT, kept="whole")
+    models, engine = rounds(b, local)
+    assert same(models, [b.start, b.start])
+    alone = rounds(b, Erm(**SHORT), own=True)[1]
+    found = own(b, engine, local, b.start)
+    for client in IDS:
+        assert np.array_equal(found[client], alone.memory.get(client)["end"])
+
+
+def test_private_tensors_are_named_and_take_their_statistics_with_them() -> None:
+    b = bed("normed")
+    mine = private_of(PrivatePart(kept="norm*,head.bias"), b.layout)
+    assert mine.sum() == 4 * 3 + 4
+    with pytest.raises(UserError, match="nothing"):
+        PrivatePart(kept="nothing").check(b.layout)
+    assert not private_of(PrivatePart(kept=""), b.layout).any() and not private_of(Erm(), b.layout).any()
+
+
+def test_fedbn_without_batch_norm_is_fedavg() -> None:
+    b = bed("tiny")
+    assert same(rounds(b, PrivateNorm(**SHORT))[0], rounds(b, Erm(**SHORT))[0])
+
+
+def test_fedbn_keeps_batch_norm_at_home() -> None:
+    b = bed("normed")
+    local = PrivateNorm(**SHORT)
+    models, engine = rounds(b, local, 1)
+    mine = local.private(b.layout)
+    assert mine.sum() == 4 * 3  # weight, bias, running mean and variance of three channels
+    assert np.array_equal(models[0][mine], b.start[mine]) and (models[0][~mine] != b.start[~mine]).any()
+    kept = {i: engine.memory.get(i)["own"] for i in IDS}
+    assert not np.array_equal(kept[17], kept[902])
+    for client in IDS:  # the next round starts from the server's body and the client's own batch norm
+        start = models[0].copy()
+        start[mine] = kept[client]
+        assert np.array_equal(own(b, engine, local, models[0], [client])[client], start)
+        alone = b.train(Erm(**SHORT), ids=[client], starts=start[None], round=1).ends[client]
+        uploads = engine.answer(b.world(), b.orders(local, starts=models[0][None], round=1, ids=[client]))
+        assert np.array_equal(uploads.ends[client][~mine], alone[~mine])
+        assert np.array_equal(engine.memory.get(client)["own"], alone[mine])
+
+
+def test_fedbn_finds_every_batch_norm_of_a_residual_network() -> None:
+    b = bed("residual")
+    names = [e.name for e in b.layout.entries if PrivateNorm().private(b.layout)[b.layout.slices[e.name].start]]
+    assert names == [e.name for e in b.layout.entries if "BatchNorm" in e.module] and len(names) > 12
+    PrivateNorm().check(b.layout)
+
+
+def test_fedbn_is_refused_on_a_model_without_batch_norm() -> None:
+    with pytest.raises(UserError, match="no batch normalisation") as found:
+        run(method={"name": "fedbn"})
+    assert found.value.key == "model"
+
+
+def test_fedrep_trains_the_head_and_then_the_body() -> None:
+    b = bed("normed")
+    head = b.layout.mask(HEAD)
+    both = b.engine()
+    uploads = both.answer(b.world(), b.orders(HeadFirst(epochs=3, batch=5, lr=0.2)))
+    alone = b.engine()
+    still = alone.answer(b.world(), b.orders(HeadFirst(epochs=2, batch=5, lr=0.2, body_epochs=0)))
+    for client in IDS:
+        assert np.array_equal(still.ends[client], b.start)  # statistics stand still too
+        mine = both.memory.get(client)["own"]
+        assert np.array_equal(mine, alone.memory.get(client)["own"]) and not np.array_equal(mine, b.start[head])
+        assert (uploads.ends[client][~head] != b.start[~head]).any()
+
+
+def test_fedrep_with_a_fixed_body_is_local_training_of_heads() -> None:
+    b = bed("tiny")
+    local = HeadFirst(**{**SHORT, "epochs": 2}, body_epochs=0)
+    models, engine = rounds(b, local)
+    assert same(models, [b.start, b.start])
+    start = b.start.copy()
+    head = b.layout.mask(HEAD)
+    for r in (0, 1):
+        orders = b.orders(_HeadAlone(**{**SHORT, "epochs": 2}), ids=[17], starts=start[None], round=r)
+        start = b.engine().answer(b.world(), orders).ends[17].copy()
+    assert np.array_equal(engine.memory.get(17)["own"], start[head])
+
+
+@dataclass(frozen=True)
+class _HeadAlone(Erm):
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (replace(super().phases[0], trains=HEAD),)  # type: ignore[type-var]
+
+
+def test_fedreps_head_is_never_left_untrained() -> None:
+    assert [phase.sgd.epochs for phase in HeadFirst(epochs=5).phases] == [4, 1]
+    assert [phase.sgd.epochs for phase in HeadFirst(epochs=1).phases] == [1, 1]
+    assert [phase.sgd.epochs for phase in HeadFirst(epochs=5).brief(1).phases] == [1, 0]
+    for wrong in ({"body_epochs": 6}, {"body_epochs": -1}, {"steps": 3}):
+        with pytest.raises(UserError):
+            HeadFirst(**wrong)
+
+
+# -- ditto ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tether", [0.0, 0.7])
+def test_dittos_global_branch_is_fedavg_and_without_pull_the_personal_one_is_local_training(tether: float) -> None:
+    b = bed("tiny")
+    local = Tethered(**SHORT, tether=tether)
+    models, engine = rounds(b, local)
+    assert same(models, rounds(b, Erm(**SHORT))[0])
+    alone = rounds(b, Erm(**SHORT), own=True)[1]
+    found = own(b, engine, local, models[-1])
+    for client in IDS:
+        assert np.array_equal(found[client], alone.memory.get(client)["end"]) == (tether == 0.0)
+
+
+@dataclass(frozen=True)
+class Square(ProximalFit):
+    """½‖logits − 1‖² where inputs are zero: a quadratic in the bias alone."""
+
+    def loss(self, forward: Any, batch: Any, context: Any) -> torch.Tensor:
+        out: torch.Tensor = 0.5 * (forward(batch.inputs)[0] - 1).square().sum(1).mean()
+        return out
+
+
+def flat_bed(labels: int = 4) -> Bed:
+    """A linear model on inputs that are zero: only its four biases, entries 20 to 24, have a gradient."""
+    b = bed("linear")
+    held = Held({i: (np.zeros((labels, 5), np.float32), np.zeros(labels, np.int64)) for i in IDS})
+    return Bed(b.module, b.shape, held, "vector")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_dittos_fixed_point_by_hand(steps: int) -> None:
+    """F = ½(v − 1)², w = 0, v = 0, η = ½, λ = 1: v = ½, then ½ − ½(−½ + ½) = ½ = 1/(1 + λ)."""
+
+    class Quadratic(Tethered):
+        @property
+        def phases(self) -> tuple[Phase, ...]:
+            return (Square(Sgd(lr=0.5, steps=steps, batch=100), vector="personal", mu=self.tether),)
+
+    b = flat_bed()
+    engine = b.engine()
+    engine.answer(b.world(), b.orders(Quadratic(), starts=np.zeros((1, 24), np.float32)))
+    np.testing.assert_allclose(engine.memory.get(17)["personal"][20:], 0.5, atol=1e-6)
