@@ -28,10 +28,14 @@ def made(
     engine: Engine, setup: Setup, orders: Orders, memories: Mapping[int, Memory] | None = None
 ) -> dict[int, Vector]:
     """The same of the clients of some orders, holding `memories` where they are given."""
-    asked = replace(
+    return dict(engine.answer(setup.world, trial(orders), memories=memories).ends)
+
+
+def trial(orders: Orders) -> Orders:
+    """The exchange in which clients make their own models, of which nothing is kept."""
+    return replace(
         orders,
         local=personal_of(orders.local),
         report=Report(choice=orders.report.choice),
         stream=PERSONAL,
     )
-    return dict(engine.answer(setup.world, asked, memories=memories).ends)

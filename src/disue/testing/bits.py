@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import SelfTrained
+from disue.core.clients import SelfTrained, personal_of
 from disue.core.orders import Orders, Sight
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
 from disue.runs.federate import Federate
 from disue.runs.folder import Folder
+from disue.runs.personal import personal_models, trial
 from disue.testing.compare import difference, parted
 from disue.testing.fresh import elsewhere
 from disue.testing.paced import paced
@@ -57,6 +58,18 @@ def resume(subject: Subject, backend: str) -> None:
         alike(difference(part.state, whole.state), "resumed after every round, the run ends otherwise")
         ours, theirs = ({i: dict(one.engine.memory.get(i)) for i in one.engine.memory.ids} for one in (part, whole))
         alike(difference(ours, theirs, "memory"), "resumed after every round, clients keep something else")
+
+
+def evaluation(subject: Subject, backend: str) -> None:
+    """A run that is evaluated after every round is the run that is not, to the bit."""
+    run = Federate(set_up(subject.scenario, subject.fresh(), backend), None)
+    for record, seen in zip(run, usual(subject, backend), strict=True):
+        require(record.evaluated, f"round {record.round} was not evaluated")
+        kept = {i: dict(run.engine.memory.get(i)) for i in run.engine.memory.ids}
+        why = difference(run.state, seen.state) or difference(kept, dict(seen.memories), "memory")
+        alike(why, f"evaluated, the run differs after round {seen.round}")
+    for client, model in personal_models(run.engine, run.setup, run.state, run.setup.world.census.ordered).items():
+        require(bool(np.isfinite(model).all()), f"the model that client {client} makes for itself is not finite")
 
 
 def memory(subject: Subject, backend: str) -> None:
@@ -107,8 +120,10 @@ def _in_step(subject: Subject, backend: str, double: bool) -> None:
         return theirs
 
     bed.answer = both
-    for _ in bed.rounds():
-        pass
+    for seen in bed.rounds():
+        if personal_of(bed.method.local) is not None and seen.round:
+            ids = bed.world.census.ordered
+            both(trial(bed.method.ask(bed.world, seen.state, ids)), ids)
 
 
 def _apart(bed: Bed, memory: MemoryStore, orders: Orders, ours: PlainUploads, theirs: PlainUploads) -> str:

@@ -20,6 +20,7 @@ CHECKS: Mapping[str, Function] = {
     "repeat": bits.repeat,
     "processes": bits.processes,
     "resume": bits.resume,
+    "evaluation": bits.evaluation,
     "memory": bits.memory,
     "places": clients.places,
     "names": clients.names,

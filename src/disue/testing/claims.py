@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from dataclasses import replace
 from itertools import pairwise
@@ -12,13 +13,14 @@ import numpy as np
 from disue.core.checks import IntVector
 from disue.core.orders import Orders
 from disue.engine.plain import PlainUploads
+from disue.runs.personal import personal_models
 from disue.runs.spec import Spec
 from disue.testing.compare import difference, parted
 from disue.testing.paced import paced
 from disue.testing.play import Bed, trace, usual
 from disue.testing.require import alike, require, statistics
 from disue.testing.scenario import Scenario
-from disue.testing.subject import AnyMethod, Identity, Subject
+from disue.testing.subject import AnyMethod, Identity, Subject, small
 
 REST = 1e-20  # far below any step, far above what a rate of 1e-30 leaves of one
 
@@ -73,28 +75,34 @@ def identities(subject: Subject, backend: str) -> None:
     """What the method claims to be the same as another method is the same."""
     for claim in subject.identities:
         scenario = subject.scenario if claim.under is None else claim.under
-        ours = subject.fresh(scenario) if claim.ours is None else claim.ours
+        ours = subject.method if claim.ours is None else claim.ours
         mine, yours = (handed(subject, scenario, one, backend, claim.of) for one in (ours, claim.theirs))
         alike(_off(mine, yours, claim.within), claim.name)
-        if claim.apart and claim.ours is not None:
-            itself = handed(subject, scenario, subject.fresh(scenario), backend, claim.of)
+        if claim.apart:
+            pair = (handed(subject, subject.scenario, one, backend, claim.of) for one in (subject.method, claim.theirs))
             require(
-                bool(_off(itself, yours, 2 * claim.within)),
-                f"{claim.name}: true of the method as it stands too, so the claim says nothing",
+                bool(_off(*pair, 2 * claim.within)),
+                f"{claim.name}: the method as it stands is the same too, so the claim says nothing",
             )
 
 
 def handed(subject: Subject, scenario: Scenario, method: AnyMethod, backend: str, of: str) -> list[Any]:
     """Round by round, what an identity compares."""
-    bed = Bed(subject, scenario, backend=backend, method=method)
+    bed = Bed(subject, scenario, backend=backend, method=small(copy.deepcopy(method), scenario))
     out: list[Any] = []
     for seen in bed.rounds():
-        if of != "served":
+        if of not in ("served", "used"):
             out.append(np.asarray(getattr(seen.state, of)))
             continue
-        found = bed.method.serve(bed.world, seen.state, bed.world.census.ordered)
+        ids = bed.world.census.ordered
+        found = bed.method.serve(bed.world, seen.state, ids)
         rows = [found.receives, *([] if found.group is None else [found.group])]
-        out.append(np.concatenate([found.models[row] for row in rows]))
+        if of == "used":
+            own = personal_models(bed.engine, bed.setup, seen.state, ids)
+            received = dict(zip(ids.tolist(), found.models[found.receives], strict=True))
+            out.append(np.stack([{**received, **own}[i] for i in ids.tolist()]))
+        else:
+            out.append(np.concatenate([found.models[row] for row in rows]))
     return out
 
 

@@ -14,6 +14,7 @@ from disue.core.errors import unknown
 from disue.methods import table
 from disue.runs.assemble import method_keys
 from disue.runs.spec import Spec
+from disue.testing.identities import of_expert, of_host
 from disue.testing.scenario import Scenario
 from disue.testing.subject import Subject
 
@@ -93,6 +94,7 @@ def named(name: str) -> Subject:
         regroups=needs.regroups,
         splits=needs.splits,
         moves=needs.moves,
+        identities=of_host(host, scenario) if name == host else of_expert(method, built, scenario),
     )
 
 

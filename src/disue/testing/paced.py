@@ -17,9 +17,11 @@ class Paced:
     inner: Local
     settings: Mapping[str, Any]
 
-    @property
-    def keeps(self) -> int:
-        return int(getattr(self.inner, "keeps", 0))
+    def __getattr__(self, name: str) -> Any:
+        """What a part may say besides: `keeps`, `personal`, `private` …"""
+        if name.startswith("__") or "inner" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -16,15 +16,17 @@ AnyMethod: TypeAlias = Composed[Any, Any, Any]
 
 @dataclass(frozen=True)
 class Identity:
-    """`ours` is the same method as `theirs`.
+    """`ours` is the same method as `theirs`, after every round of a scenario.
 
     name    what is claimed, in words
-    ours    the method with its settings, by default the subject itself
     theirs  the method that it must be
-    within  0: bit for bit; else the largest difference of an entry of what clients are handed
-    of      "served": what clients receive and their groups' models; "average", "models", "expert": the state's
+    ours    the method with its settings; None: the subject itself
+    within  0: bit for bit; else the largest difference of an entry
+    of      "served": what clients receive and their groups' models; "used": the model that each client uses, its own
+            where it makes one; "average", "models", "expert": the state's
     under   the scenario; None: the subject's own
-    apart   the subject as it stands is another method than `theirs` there: without that the claim says nothing
+    apart   the subject itself, on its own scenario, is another method than `theirs`: the control, without which the
+            claim could say nothing
     """
 
     name: str
