@@ -79,9 +79,11 @@ def identities(subject: Subject, backend: str) -> None:
         mine, yours = (handed(subject, scenario, one, backend, claim.of) for one in (ours, claim.theirs))
         alike(_off(mine, yours, claim.within), claim.name)
         if claim.apart:
-            pair = (handed(subject, subject.scenario, one, backend, claim.of) for one in (subject.method, claim.theirs))
+            mine, yours = (
+                handed(subject, subject.scenario, m, backend, claim.of) for m in (subject.method, claim.theirs)
+            )
             require(
-                bool(_off(*pair, 2 * claim.within)),
+                bool(_off(mine, yours, 2 * claim.within)),
                 f"{claim.name}: the method as it stands is the same too, so the claim says nothing",
             )
 
