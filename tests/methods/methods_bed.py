@@ -16,6 +16,7 @@ BASE: dict[str, Any] = {
     "cohort": {"share": 1.0},
     "local": {"epochs": 1, "batch": 20, "lr": 0.05},
     "evaluate": {"every": 100},
+    "engine": {"backend": "lean"},  # the choice by measurement is of the machine, and backends differ in the last bit
 }
 
 
