@@ -20,7 +20,7 @@ from disue.core.errors import UserError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # name → module of this package, its function, what help says. A command is imported when it is called.
 TABLE = {
-    "compare": ("run", "compare", "Run a study and tabulate it."),
+    "compare": ("study", "compare", "Run a study, tabulate it, report on it."),
     "data": ("data", "data", "Fetch a data set, describe it, deal it out."),
     "demo": ("demo", "demo", "Compare four methods on real data, in less than a minute."),
     "doctor": ("doctor", "doctor", "Say what is installed and whether a small run works."),
@@ -29,6 +29,7 @@ TABLE = {
     "report": ("run", "report", "One page from one run or several."),
     "resume": ("run", "resume", "Go on with a run, bit for bit."),
     "run": ("run", "run", "Run a spec to its end."),
+    "tune": ("study", "tune", "Choose a study's learning rates on validation data."),
 }
 
 

@@ -219,14 +219,17 @@ def _held() -> str:
 
 
 def _study() -> list[str]:
-    from disue.study import plan
+    from disue.study.keys import COMPARISON, ROW, SCALE, STUDY, TUNE
 
     about = (
         "`disue compare STUDY.toml --out DIR` runs settings × methods × seeds. A study is a spec with these tables\n"
         "more; each `[[study.setting]]` may override any key of the spec.\n"
     )
-    out = ["## `[study]`\n", about, keys(plan.STUDY), "### `[[study.method]]`\n"]
-    return [*out, "Besides the keys of `[method]`:\n", keys(plan.ROW)]
+    out = ["## `[study]`\n", about, keys(STUDY), "### `[study.tune]`\n", keys(TUNE)]
+    out += ["### `[[study.method]]`\n", "Besides the keys of `[method]`:\n", keys(ROW)]
+    out += ["### `[[study.comparison]]`\n", keys(COMPARISON)]
+    scale = "`[study.scale.NAME]`: besides these, every key of a spec, above settings and rows.\n"
+    return [*out, "### `[study.scale]`\n", scale, keys(SCALE)]
 
 
 OPEN = {"partition": _partition, "model": _model, "local": _local, "method": _method}

@@ -1,9 +1,9 @@
-"""`disue run`, `resume`, `report`, `export`, `compare`."""
+"""`disue run`, `resume`, `report`, `export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,9 +11,6 @@ from disue import api
 from disue.cli.display import PRIOR, Display
 from disue.cli.tables import percent, seconds, shown, size
 from disue.runs.spec import Spec, assignment
-
-if TYPE_CHECKING:
-    from disue.study.plan import Job
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -104,23 +101,3 @@ def report(run_dirs: tuple[Path, ...], out: Path | None) -> None:
 def export(run_dir: Path, what: str, to: Path) -> None:
     """Write a model of the run in RUN_DIR as safetensors, with its layout and the model's name."""
     click.echo(str(api.export(run_dir, what, to)))
-
-
-@click.command()
-@click.argument("study", type=FILE)
-@click.option("--out", required=True, type=FOLDER, help="Folder of the runs, results.csv and table.md.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
-@DATA_DIR
-@QUIET
-def compare(study: Path, out: Path, workers: int, data_dir: Path | None, quiet: bool) -> None:
-    """Run a STUDY (settings × methods × seeds) and tabulate it; an interrupted one goes on where it was."""
-    from disue.study.compare import compare as call
-
-    def said(done: int, total: int, job: Job | None, left: float) -> None:
-        what = f"{job.setting} / {job.method} / seed {job.seed}" if job else ""
-        click.echo(f"{done}/{total}  {what}  left {seconds(left)}", err=True)
-
-    table = call(study, out, workers=workers, data_dir=data_dir, progress=None if quiet else said)
-    if not quiet:
-        click.echo(table.read_text())
-        click.echo(str(table))

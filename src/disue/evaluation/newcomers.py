@@ -30,7 +30,8 @@ def newcomers(
     draw: int = 1000,
 ) -> Evaluation:
     """`newcomer_0` (the served vector as received), `newcomer_prior` (with the client's own label prior) and,
-    where `train(client, vector)` gives the end of one local epoch, `newcomer_1`: means over `ids`, in percent.
+    where `train(client, vector)` gives the end of one local epoch, `newcomer_1`; `newcomer_majority`, what always
+    naming a client's commonest label gives: means over `ids`, in percent.
 
     Columns of the same names hold each newcomer's figures. Under both local tests the names of the split one
     end in `_split`. scale is that of the served head; draw as in `evaluate`.
@@ -38,7 +39,12 @@ def newcomers(
     served = Served(vector[None, :], np.zeros(ids.size, np.int64), expert=0, scale=scale)
     ends = {} if train is None else {client: train(client, vector) for client in ids.tolist()}
     found = evaluate(network, served, ids, clients, ends, on=on, streams=streams, draw=draw)
-    names = {"expert_local": "newcomer_0", "expert_prior_local": "newcomer_prior", "own_local": "newcomer_1"}
+    names = {
+        "expert_local": "newcomer_0",
+        "expert_prior_local": "newcomer_prior",
+        "own_local": "newcomer_1",
+        "majority_local": "newcomer_majority",
+    }
     names.update({f"{name}_split": f"{new}_split" for name, new in list(names.items())})
     return Evaluation(
         {new: found.metrics[name] for name, new in names.items() if name in found.metrics},

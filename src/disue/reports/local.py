@@ -78,12 +78,13 @@ def newcomers(run: RunRecord) -> str:
         found = [run.last10(f"newcomer_{kind}{suffix}") for kind in ("0", "prior", "1")]
         if found[0] is not None:
             color = {"": "--expert", "_group": "--group", "_average": "--average"}[suffix]
-            rows.append([Cell(name, color=color), *(Cell(percent(value), strong=True) for value in found)])
+            base = Cell(percent(run.last10("newcomer_majority")))
+            rows.append([Cell(name, color=color), *(Cell(percent(value), strong=True) for value in found), base])
     if not rows:
         return ""
     why = "Local accuracy, in percent, of clients that were kept out of training: the model as they receive it, "
     why += "with their own label prior, and after one local epoch."
-    body = table(["Model", "as received", "with own prior", "after one epoch"], rows)
+    body = table(["Model", "as received", "with own prior", "after one epoch", "majority class"], rows)
     return card("Newcomers", why, body, origin=origin(run))
 
 

@@ -119,6 +119,23 @@ def _number(text: str) -> Any:
             return text
 
 
+def hold(path: Path, taken: str) -> IO[str] | None:
+    """Locks a file until it is closed or the process ends, however it ends; raises `UserError(taken)` where another
+    process holds it. None where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        file = path.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(taken, key="out") from None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return file
+
+
 class Folder:
     """A run's folder being written. Rows are kept in memory for rounds, appended for clients and groups."""
 
@@ -152,17 +169,7 @@ class Folder:
 
         Under the lock, what `write` had not finished when a process was killed is deleted.
         """
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            return
-        try:
-            self._lock = (self.path / ".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self.path}: another process is writing this run", key="out") from None
-        except OSError as error:
-            raise unwritable(self.path / ".lock", error) from error
+        self._lock = hold(self.path / ".lock", f"{self.path}: another process is writing this run")
         for folder in (self.path, self.path / "checkpoint", self.path / CLIENTS):
             for path in folder.glob(f".*{UNFINISHED}"):
                 path.unlink(missing_ok=True)

@@ -30,7 +30,8 @@ def late(run: Federate) -> dict[str, float]:
         rows["_group"] = preferred(setup, served, models)
     out: dict[str, float] = {}
     for suffix, row in rows.items():
-        out.update({f"{name}{suffix}": value for name, value in _scores(run, served, row).items()})
+        found = _scores(run, served, row)
+        out.update({f"{k}{suffix}": v for k, v in found.items() if not suffix or "majority" not in k})
     return out
 
 

@@ -145,11 +145,7 @@ class Spec:
     def of(tables: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Spec:
         """From tables as TOML gives them. `overrides`: dotted key → value."""
         given = _plain(tables)
-        for dotted, value in (overrides or {}).items():
-            put(given, dotted, value)
-            where, _, twin = EITHER.get(dotted, "").partition(".")
-            if twin and f"{where}.{twin}" not in (overrides or {}):
-                given[where].pop(twin, None)
+        override(given, overrides or {})
         given.pop("study", None)
         known = [*TOP, *TABLES, *OPEN]
         for name in given:
@@ -236,6 +232,15 @@ def put(tables: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(at, dict):
             raise UserError(f"{dotted}: {word} is a value, not a table", key=dotted)
     at[last] = value
+
+
+def override(tables: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Sets dotted keys; of two keys of which a spec gives one, the new one replaces the other."""
+    for dotted, value in values.items():
+        put(tables, dotted, value)
+        where, _, twin = EITHER.get(dotted, "").partition(".")
+        if twin and f"{where}.{twin}" not in values:
+            tables[where].pop(twin, None)
 
 
 def assignment(text: str) -> tuple[str, Any]:

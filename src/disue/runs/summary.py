@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from disue._version import __version__
+from disue.core.rounds import draw_cohort
 from disue.evaluation import last, rounds_to
 from disue.methods import TABLE
 from disue.runs.assemble import mark_of
 from disue.runs.federate import Federate
 from disue.runs.folder import FORMAT, Row
 from disue.runs.newcomers import late
+from disue.runs.setup import Setup
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
 SCORES = ("served_", "expert_", "average_", "group_", "own_", "personal_", "majority_", "teachers_", "newcomer_")
@@ -29,6 +32,14 @@ FIXED = {
 }
 
 
+def conditions(setup: Setup) -> dict[str, str]:
+    """Hashes of the initial weights and of the cohorts of all rounds: the same in all runs that are compared."""
+    cohorts = hashlib.sha256()
+    for round in range(setup.spec.rounds):
+        cohorts.update(draw_cohort(setup.world, round, setup.cohort).tobytes())
+    return {"start": hashlib.sha256(setup.start.tobytes()).hexdigest(), "cohorts": cohorts.hexdigest()}
+
+
 def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, Any]:
     """What summary.json holds; `rows` are those of rounds.csv."""
     setup = run.setup
@@ -43,9 +54,9 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
     for level in setup.spec.evaluate.targets:
         at = rounds_to([r for r, _ in served], [v for _, v in served], level)
         totals[f"rounds_to_{level:g}"] = at
-        totals[f"bytes_to_{level:g}"] = (
-            None if at is None else sum(r["bytes_up"] + r["bytes_down"] for r in rows if r["round"] <= at)
-        )
+        until = [] if at is None else [r for r in rows if r["round"] <= at]
+        for name, spent in (("bytes_to", ("bytes_up", "bytes_down")), ("client_seconds_to", ("client_seconds",))):
+            totals[f"{name}_{level:g}"] = sum(r[k] for r in until for k in spent) if until else None
     metrics = {name: value for name, value in found.items() if name.startswith(SCORES) or name in GROUPS}
     if setup.late.size and complete:
         metrics.update({name: {"final": value, "last10": value} for name, value in late(run).items()})
@@ -70,6 +81,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
             "note": data.note,
         },
         "partition": {"kind": setup.partition.kind, "hash": setup.partition.hash},
+        "conditions": conditions(setup),
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
         "cite": [text for text in (listed.cite, data.citation) if text],
     }

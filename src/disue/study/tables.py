@@ -1,33 +1,40 @@
-"""A study's results as Markdown: one table a setting, paired differences, what was chosen, which data."""
+"""A study's tables before they are Markdown or LaTeX: what stands in them, and what must be read with them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+from disue.reports.words import duration, size
 from disue.runs.assemble import mark_of
-from disue.study.plan import Study
-from disue.study.statistics import Mean, mean, paired
+from disue.runs.spec import Spec
+from disue.study.notes import first_spec, local_test, notes
+from disue.study.pairs import SERVED, pairs
+from disue.study.results import TOTALS, Results, Values
+from disue.study.statistics import Mean, mean
 
 GLOBAL = ("served_global", "expert_global", "average_global", "expert_effect")
 LOCAL = (
     "group_local",
     "expert_local",
     "average_local",
+    "majority_local",
     "group_prior_local",
     "expert_prior_local",
     "average_prior_local",
     "personal_local",
-    "majority_local",
+    "served_local",
+    "served_prior_local",
 )
-NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior", "newcomer_0_group", "newcomer_1_group")
+NEWCOMERS = ("newcomer_0", "newcomer_1", "newcomer_prior", "newcomer_majority", "newcomer_0_group", "newcomer_1_group")
+GROUPS = ("ari", "ami", "groups")
 SHORT = {
     "newcomer_0": "as received",
     "newcomer_1": "after one local epoch",
     "newcomer_0_group": "best group",
     "newcomer_1_group": "best group after one local epoch",
     "newcomer_prior": "as received + prior",
+    "newcomer_majority": "majority",
     "served_global": "served",
     "expert_global": "expert",
     "average_global": "average",
@@ -42,96 +49,134 @@ SHORT = {
     "majority_local": "majority",
     "served_local": "served",
     "served_prior_local": "served + prior",
+    "ari": "ARI",
+    "ami": "AMI",
 }
-Values = Mapping[tuple[str, str, str], Mapping[int, float]]
+QUANTITIES = (("rounds_to", "Rounds"), ("bytes_to", "Bytes, up and down,"), ("client_seconds_to", "Client-seconds"))
 
 
-def show(value: Mean | None, sign: bool = False) -> str:
-    """`52.5 ± 0.4`; of two seeds both values, `52.5 [52.2, 52.8]`, as their interval says little; of one the value."""
-    if value is None:
-        return "–"
-    one = "{:+.1f}" if sign else "{:.1f}"
-    text = one.format(value.mean)
-    if math.isnan(value.half):
-        return text
-    return (
-        f"{text} [{one.format(value.low)}, {one.format(value.high)}]" if value.n == 2 else f"{text} ± {value.half:.1f}"
-    )
+@dataclass(frozen=True)
+class Figure:
+    """A mean in a cell."""
+
+    mean: Mean
+    signed: bool = False
+    digits: int = 1
 
 
-def by_cell(rows: Sequence[Mapping[str, Any]]) -> Values:
-    """(setting, method, metric) → seed → mean of the last ten rounds."""
-    out: dict[tuple[str, str, str], dict[int, float]] = {}
-    for row in rows:
-        key = (str(row["setting"]), str(row["method"]), str(row["metric"]))
-        out.setdefault(key, {})[int(row["seed"])] = float(row["last10"])
-    return out
+Cell = str | Figure | None
 
 
-def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    out = [f"| {' | '.join(head)} |", f"|{'|'.join([' --- '] + [' ---: '] * (len(head) - 1))}|"]
-    return "\n".join(out + [f"| {' | '.join(line)} |" for line in lines])
+@dataclass(frozen=True)
+class Table:
+    """`name` is unique on the page; the first column is text, the others are numbers."""
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
 
 
-def block(values: Values, setting: str, labels: Sequence[str], metrics: Sequence[str], marks: Mapping[str, str]) -> str:
-    """One table: a row a method, mean ± half-width of the 95 % interval over seeds.
+@dataclass(frozen=True)
+class Section:
+    """A setting, or what belongs to the whole study: its tables and the sentences that must stand with them."""
+
+    title: str
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+def section(results: Results, values: Values, setting: str) -> Section:
+    """A setting's tables with their notes."""
+    plan = results.plan
+    labels = [row.label for row in plan.rows if setting in plan.of(row)]
+    marks = {label: mark_of(plan.spec(setting, plan.row(label), {}).build()) for label in labels}
+    spec = first_spec(plan, setting)
+
+    def block(name: str, caption: str, metrics: Sequence[str], digits: int = 1) -> Table | None:
+        return _block(values, setting, labels, metrics, marks, name, caption, digits)
+
+    tables = [block("global", "Global test accuracy, %.", GLOBAL)]
+    for suffix, words in (("", local_test(spec)), ("_split", "test held out of the client's own data")):
+        caption = (
+            f"Local accuracy, %, mean over clients; majority: what always naming its commonest class gives ({words})."
+        )
+        tables.append(block(f"local{suffix}", caption, [name + suffix for name in LOCAL]))
+    tables += [
+        block("newcomers", "Clients that were kept out of training, local accuracy, %.", NEWCOMERS),
+        block("groups", "Recovery of the planted groups.", GROUPS, 2) if _truth(values, setting) else None,
+        _differences(results, values, setting),
+        *_targets(results, values, setting, labels, spec),
+    ]
+    return Section(setting, tuple(t for t in tables if t), notes(results, setting))
+
+
+def _block(
+    values: Values,
+    setting: str,
+    labels: Sequence[str],
+    metrics: Sequence[str],
+    marks: Mapping[str, str],
+    name: str,
+    caption: str,
+    digits: int,
+) -> Table | None:
+    """A row a method, a column for each metric that any of them has.
 
     marks  row → what its method is allowed that others are not
     """
     used = [m for m in metrics if any((setting, label, m) in values for label in labels)]
-    if not used:
-        return ""
-    lines = []
+    if not used or used == [m for m in metrics if m.startswith("majority")]:
+        return None
+    rows: list[tuple[Cell, ...]] = []
     for label in labels:
         cells = [values.get((setting, label, m)) for m in used]
         if any(cells):
             seeds = max(len(c) for c in cells if c)
-            name = f"{label} ({marks[label]})" if marks.get(label) else label
-            lines.append([name, str(seeds), *(show(mean(list(c.values())) if c else None) for c in cells)])
-    return grid(["", "seeds", *(SHORT.get(m.removesuffix("_split"), m) for m in used)], lines)
+            who = f"{label} ({marks[label]})" if marks.get(label) else label
+            figures = (Figure(mean(list(c.values())), digits=digits) if c else None for c in cells)
+            rows.append((who, str(seeds), *figures))
+    head = ("", "seeds", *(SHORT.get(m.removesuffix("_split"), m) for m in used))
+    return Table(name, caption, head, tuple(rows))
 
 
-def markdown(
-    study: Study,
-    rows: Sequence[Mapping[str, Any]],
-    chosen: Mapping[tuple[str, str], tuple[tuple[str, Any], ...]],
-    data: Mapping[str, Any],
-) -> str:
-    """The whole page; every figure is the mean of the last ten rounds, in percent."""
-    values = by_cell(rows)
-    labels = [row.label for row in study.rows]
+def _truth(values: Values, setting: str) -> bool:
+    return any(where == setting and metric == "ari" for where, _, metric in values)
+
+
+def _differences(results: Results, values: Values, setting: str) -> Table | None:
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs(results.plan, values, setting):
+        what = "" if pair.metric == SERVED else f", {SHORT.get(pair.metric, pair.metric)} (local)"
+        what = what if pair.metric.endswith("_local") or not what else f", {pair.metric}"
+        why = "" if pair.why == "named" or pair.other == pair.why else f" ({pair.why})"
+        rows.append(
+            (f"{pair.row} − {pair.other}{why}{what}", str(pair.difference.n), Figure(pair.difference, signed=True))
+        )
+    caption = "Paired differences in what clients receive (served), points, unless another metric is named."
+    return Table("differences", caption, ("", "seeds", "difference"), tuple(rows)) if rows else None
+
+
+def _targets(results: Results, values: Values, setting: str, labels: Sequence[str], spec: Spec | None) -> list[Table]:
+    levels = spec.evaluate.targets if spec else ()
     out = []
-    for setting in study.settings:
-        out.append(f"### {setting}\n")
-        rows_here = [row for row in study.rows if setting in study.of(row)]
-        marks = {row.label: mark_of(study.spec(setting, row, {}).build()) for row in rows_here}
-        out.append("Global test accuracy.\n\n" + block(values, setting, labels, GLOBAL, marks) + "\n")
-        for suffix, words in (("", "proportional test"), ("_split", "split test")):
-            names = [name + suffix for name in (*LOCAL, "served_local", "served_prior_local")]
-            local = block(values, setting, labels, names, marks)
-            if local:
-                out.append(f"Local accuracy, mean over clients ({words}).\n\n{local}\n")
-        late = block(values, setting, labels, NEWCOMERS, marks)
-        if late:
-            out.append(f"Clients that were kept out of training, local accuracy.\n\n{late}\n")
-        differences = []
-        for row in study.rows:
-            for other in row.against:
-                pairs = [values.get((setting, label, "served_global"), {}) for label in (row.label, other)]
-                found = paired(pairs[0], pairs[1])
-                if found is not None:
-                    differences.append([f"{row.label} − {other}", str(found.n), show(found, sign=True)])
-        if differences:
-            out.append("Paired differences in `served`, points.\n")
-            out.append(grid(["", "seeds", "difference"], differences) + "\n")
-        if setting in data:
-            about = data[setting]["data"]
-            out.append(
-                f"Data: {about['name']} ({about['variant']}, {about['sizes'][0]:,} training and "
-                f"{about['sizes'][1]:,} test samples, SHA-256 {str(about['hash'])[:12]}). {about['note']}\n"
-            )
-        picked = {k[1]: point for k, point in chosen.items() if k[0] == setting}
-        if picked:
-            choices = [f"{label}: " + ", ".join(f"{k} = {v}" for k, v in point) for label, point in picked.items()]
-            out.append("Chosen on validation data: " + "; ".join(choices) + ".\n")
-    return "\n".join(out)
+    for quantity, words in QUANTITIES:
+        rows: list[tuple[Cell, ...]] = []
+        for label in labels:
+            seeds = len(values.get((setting, label, SERVED), {}))
+            if seeds:
+                found = [values.get((setting, label, f"{TOTALS}{quantity}_{level:g}"), {}) for level in levels]
+                rows.append((label, *(_reached(quantity, list(cell.values()), seeds) for cell in found)))
+        if levels and any(cell is not None for row in rows for cell in row[1:]):
+            caption = f"{words} to a served accuracy, mean over the seeds that reach it; –: none does."
+            out.append(Table(quantity, caption, ("", *(f"{level:g} %" for level in levels)), tuple(rows)))
+    return out
+
+
+def _reached(quantity: str, found: Sequence[float], seeds: int) -> Cell:
+    """The mean over the seeds that reach the level, and how many those are; an interval would be of those alone."""
+    if not found:
+        return None
+    centre = mean(found).mean
+    words = {"rounds_to": f"{centre:.0f}", "bytes_to": size(centre), "client_seconds_to": duration(centre)}[quantity]
+    return words if len(found) == seeds else f"{words} ({len(found)} of {seeds} seeds)"
