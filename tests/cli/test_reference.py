@@ -16,7 +16,7 @@ from disue.cli.probe import allowed, written
 from disue.core.errors import UserError
 from disue.runs.keys import Known, fields_of
 from disue.runs.spec import TABLES, TOP, Spec, assignment
-from disue.study import plan
+from disue.study.keys import COMPARISON, ROW, SCALE, STUDY, TUNE
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
 
@@ -25,7 +25,7 @@ def everything() -> list[tuple[str, Known]]:
     out = [(entry.name, known) for make, _ in LISTS.values() for entry in make() for known in entry.keys.values()]
     out += [(name, known) for name, table in TABLES.items() for known in fields_of(table).values()]
     out += [("", known) for known in TOP.values()]
-    return out + [("study", known) for known in (*plan.STUDY.values(), *plan.ROW.values())]
+    return out + [("study", known) for table in (STUDY, TUNE, ROW, COMPARISON, SCALE) for known in table.values()]
 
 
 def test_every_key_has_a_meaning() -> None:

@@ -232,7 +232,9 @@ def test_newcomers(network, bed):
     vector = constant(network, 0, 1, 0)
     found = newcomers(network, vector, np.array([4001, 17]), bed, epoch)
     assert trained == [4001, 17]
-    assert found.metrics == pytest.approx({"newcomer_0": 35.0, "newcomer_prior": 60.0, "newcomer_1": 35.0})
+    assert found.metrics == pytest.approx(
+        {"newcomer_0": 35.0, "newcomer_prior": 60.0, "newcomer_1": 35.0, "newcomer_majority": 60.0}
+    )
     assert "newcomer_1" not in newcomers(network, vector, np.array([4001]), bed).metrics
 
 

@@ -58,6 +58,8 @@ def run_all(
         os.environ.setdefault(name, "1")
     left = [job for job in jobs if done(job, out) is None]
     outlook = Outlook(jobs, left, [job for job in later if complete(job, out) is None], at_once)
+    if on_progress is not None:
+        on_progress(outlook.now())
     deaths: Counter[str] = Counter()
     suspects: list[Job] = []  # in hand when a process died: they go on one at a time, so that it shows whose it was
     place = None if data_dir is None else str(data_dir)
