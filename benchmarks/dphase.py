@@ -141,7 +141,7 @@ def phase(at: World, start: Any, k: int, module: nn.Module, rules: GeneratorDist
     weights = torch.cat([w.detach().reshape(-1) for w in module.parameters()]).numpy()
     maker = Maker(module, weights, rate=rules.generator_lr, clip=rules.generator_clip)
     every = np.ones(at.layout.d, bool)
-    student = Student(at.network, start, every, rate=rules.student_lr, momentum=0.0, clip=rules.student_clip)
+    student = Student(at.network, start, every, rate=rules.student_lr, clip=rules.student_clip)
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(0, CLASSES, (rules.batch,), generator=rng)
     noise = torch.randn(rules.batch, rules.nz, generator=rng)

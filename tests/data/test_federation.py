@@ -177,3 +177,21 @@ def test_stratified_quotas(counts: list[int], share: float, least: int, seed: in
     assert held.sum() == total
     per_label = np.bincount(y[held], minlength=len(counts))
     assert (np.abs(per_label - np.array(counts) * total / len(y)) < 1 + 1e-6).all()
+
+
+def test_public_inputs_are_taken_from_the_clients_and_from_nothing_else(labels: Labels) -> None:
+    data = labels(1_000, 5)
+    partition = make(data, "iid", streams=Streams(0), clients=10)
+    both = Federation(data, partition, Streams(0), validation=True, local_test="both")
+    given_ = Federation(data, partition, Streams(0), validation=True, local_test="both", public=0.2)
+    assert given_.sizes.tolist() == [54] * 10  # of 67: 67 − round(13.4)
+    taken = []
+    for client in range(10):
+        assert (given_.held(client)[0] == both.held(client)[0]).all()
+        assert (given_.validation_of(client)[0] == both.validation_of(client)[0]).all()
+        kept, before = set(given_.rows(client).tolist()), both.rows(client)
+        assert kept < set(before.tolist())
+        taken += [row for row in before.tolist() if row not in kept]
+    assert given_.public_inputs().shape[0] == len(taken) == 130
+    assert (given_.public_inputs() == data.inputs(data.x_train[taken])).all()
+    assert len(both.public_inputs()) == 0

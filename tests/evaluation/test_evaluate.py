@@ -179,6 +179,19 @@ def test_teachers_mix_probabilities_by_class(network, bed):
     assert evaluate(network, what, IDS, bed, teachers=Teachers(rows, weights)).metrics["teachers_global"] == 20.0
 
 
+def test_teachers_mix_logits_where_logits_teach(network, bed):
+    # probabilities: (0.74, 0.25, 0.01) and (0.01, 0.27, 0.72) give class 0; logits: (2.05, 3, 2) give class 1
+    rows = np.stack([constant(network, 4.1, 3, 0), constant(network, 0, 3, 4)])
+    what, half = served(network, receives=np.zeros(3, np.int64)), np.full((2, 3), 0.5)
+    for logits, right in ((False, 40.0), (True, 20.0)):
+        teachers = Teachers(rows, half, logits=logits)
+        assert evaluate(network, what, IDS, bed, teachers=teachers).metrics["teachers_global"] == right
+    nobody = half * np.array([1.0, 0.0, 1.0])  # without weight class 1 is not spoken of, and class 0 is next
+    assert evaluate(network, what, IDS, bed, teachers=Teachers(rows, nobody, logits=True)).metrics[
+        "teachers_global"
+    ] == pytest.approx(40.0)
+
+
 @pytest.mark.parametrize("after", [1.0, 2.0])
 def test_models_that_differ_in_the_head_share_a_pass(after):
     rng = np.random.default_rng(0)

@@ -25,7 +25,9 @@ class Info:
     """What a round wants to say; the next round does not need it.
 
     values  numbers for rounds.csv      notes   sentences for the run's log
-    arrays  things to draw: "similarity" (n, n) with "similarity_ids" (n,), "samples" (pseudo-inputs) …
+    arrays  things to draw: "similarity" (n, n) with "similarity_ids" (n,), "samples" (pseudo-inputs) …; and whom the
+            expert was distilled from, to be scored beside it: "teacher_models" (k, d) with "teacher_weights"
+            (k, classes), and any "teacher_logits" where logits are mixed, not probabilities
     average what the expert started from, for the honest before and after
     """
 

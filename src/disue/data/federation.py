@@ -28,8 +28,10 @@ class Federation:
 
     validation: keep a tenth of each client's training data aside (stream "validation"), for choosing defaults.
     local_test: "split" and "both" hold a quarter of each client's data out as its test (stream "split"), at
-    least one sample; "natural" uses the data set's own test rows of the client. Split comes first, so that
-    it is the same with and without validation. Raises `UserError` where a client is left without data.
+    least one sample; "natural" uses the data set's own test rows of the client. public: take this share of each
+    client's training data from it (stream "public"), as inputs that the server owns. Split comes first, then
+    validation, so that each is the same with and without those behind it. Raises `UserError` where a client is
+    left without data.
     """
 
     dataset: Dataset
@@ -37,9 +39,11 @@ class Federation:
     streams: Streams
     validation: bool = False
     local_test: LocalTest = "proportional"
+    public: float = 0.0
     _train: Ragged = field(init=False, repr=False)
     _held: Ragged | None = field(init=False, repr=False, default=None)
     _validation: Ragged | None = field(init=False, repr=False, default=None)
+    _public: Ragged | None = field(init=False, repr=False, default=None)
     _natural: Ragged | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
@@ -67,6 +71,8 @@ class Federation:
                     key="evaluate.on",
                     found="validation",
                 )
+        if self.public > 0:
+            self._aside("_public", "public", self.public, 0)
         if self.local_test == "natural":
             set_(self, "_natural", self._own_tests())
 
@@ -169,6 +175,14 @@ class Federation:
         """The data set's own test samples of this client (local_test "natural")."""
         rows = self._own("natural").at(self.partition.place(client))
         return self._pair(rows, self.transform_key(client), test=True)
+
+    def public_inputs(self) -> Array:
+        """What `public` took from the clients, without labels, (n, …) as they see it, one client after the other."""
+        taken = self._public
+        if taken is None:
+            return self._pair(self.ids[:0], Transform())[0]
+        clients = enumerate(self.ids.tolist())
+        return np.concatenate([self._pair(taken.at(at), self.transform_key(client))[0] for at, client in clients])
 
     def own_sizes(self, clients: IntVector, kind: Own) -> IntVector:
         """Own test samples of these clients, (n,): held out, kept for validation, or the data set's own."""

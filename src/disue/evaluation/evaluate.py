@@ -61,12 +61,12 @@ def evaluate(
 
     Global: `served_global` (mean over clients of what each receives; over a fixed hundred of them where more
     than a hundred models are served), `expert_global`, `average_global`, `expert_effect`, `teachers_global`
-    (argmax of Σ_g weight_{g,c} p_g(c | x), renormalised: without a label the class weights apply to the class
-    that a teacher speaks of). Local: group_, expert_, average_, each also as …_prior_local, majority_local,
-    own_local with its count `own_clients`, personal_local (with `personal_clients` where not every client has one);
-    a method with neither groups nor expert has served_local. Each with _p10, _p50, _worst over clients. Where a
-    client's test is both proportional and split, names of the latter end in `_split` (before the percentile). The
-    scale of the head applies to the expert only.
+    (argmax of Σ_g weight_{g,c} p_g(c | x), renormalised, or of the logits' mixture where that is what teaches:
+    without a label the class weights apply to the class that a teacher speaks of). Local: group_, expert_,
+    average_, each also as …_prior_local, majority_local, own_local with its count `own_clients`, personal_local
+    (with `personal_clients` where not every client has one); a method with neither groups nor expert has
+    served_local. Each with _p10, _p50, _worst over clients. Where a client's test is both proportional and split,
+    names of the latter end in `_split` (before the percentile). The scale of the head applies to the expert only.
 
     Where `served` is not whole, nobody uses a vector that is served: `served_global` is then the mean of the personal
     models, and figures of the group, the expert, the average and clients' ends are absent.

@@ -23,10 +23,14 @@ LEAST = 1000  # samples that a personal model is scored on, where the pool has s
 
 @dataclass(frozen=True, eq=False)
 class Teachers:
-    """The ensemble that an expert is distilled from: models (g, d), weights (g, classes) by class."""
+    """The ensemble that an expert is distilled from: models (g, d), weights (g, classes) by class.
+
+    logits  the teachers' logits are mixed, not their probabilities
+    """
 
     models: Matrix
     weights: Float64
+    logits: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +115,17 @@ def pooled(
 
 
 def mixture(teachers: Teachers, on: Outputs) -> Float64:
-    """(n, classes) p(c | x) = Σ_g weight_{g,c} p_g(c | x), renormalised over c."""
+    """(n, classes) p(c | x) = Σ_g weight_{g,c} p_g(c | x), renormalised over c.
+
+    Of logits: ∝ Π_g p_g(c | x)^weight_{g,c}, with equal weights the softmax of the mean logits; a class that no
+    teacher speaks of has p = 0.
+    """
+    if teachers.logits:
+        mixed = np.float64(0.0) + sum(
+            weight[None, :] * np.log(np.maximum(softmax(on.logits(vector)), 1e-300))
+            for vector, weight in zip(teachers.models, teachers.weights, strict=True)
+        )
+        return softmax(np.where(teachers.weights.sum(0) > 0, mixed, -np.inf))
     out: Float64 = np.float64(0.0) + sum(
         weight[None, :] * softmax(on.logits(vector))
         for vector, weight in zip(teachers.models, teachers.weights, strict=True)

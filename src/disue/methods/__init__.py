@@ -14,6 +14,7 @@ from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
 from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
+from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -42,6 +43,7 @@ __all__ = [
     "fedavg_ft",
     "fedavgm",
     "fedbn",
+    "feddf",
     "feddyn",
     "fednova",
     "fedntd",

@@ -26,6 +26,7 @@ from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
 from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
+from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -93,7 +94,11 @@ SINGLE: dict[str, Listed] = {
 
 # -- one model for all, distilled on the server or corrected there --------------------------------------
 
-DISTILLED: dict[str, Listed] = {}
+FEDDF = "T. Lin et al., Ensemble Distillation for Robust Model Fusion in FL, NeurIPS 2020, arXiv 2006.07242"
+
+DISTILLED: dict[str, Listed] = {
+    "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
+}
 
 
 # -- one model per group --------------------------------------------------------------------------------

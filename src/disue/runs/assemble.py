@@ -252,10 +252,8 @@ def build_method(method: Table, settings: Table) -> AnyMethod:
 
 def mark_of(method: AnyMethod) -> str:
     """What a method is allowed that others are not, in the words of `disue list methods`; mostly ""."""
-    part: Any = method.expert
-    real = getattr(part, "source", "") == "real" and not part.idle
-    planted = isinstance(method.grouping, grouping.Oracle)
-    return ", ".join([*(["real data"] if real else []), *(["knows the groups"] if planted else [])])
+    marks = [str(getattr(part, "mark", "")) for part in (method.expert, method.grouping)]
+    return ", ".join(filter(None, marks))
 
 
 @contextmanager

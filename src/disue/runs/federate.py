@@ -222,7 +222,9 @@ class Federate:
         served = setup.method.serve(world, self.state, ids)
         teachers = None
         if "teacher_models" in info.arrays:
-            teachers = Teachers(info.arrays["teacher_models"], info.arrays["teacher_weights"])
+            teachers = Teachers(
+                info.arrays["teacher_models"], info.arrays["teacher_weights"], logits="teacher_logits" in info.arrays
+            )
         found = evaluate(
             world.network,
             served,

@@ -13,7 +13,7 @@ import numpy as np
 
 from disue import data
 from disue._version import __version__
-from disue.core.checks import IntVector, Vector
+from disue.core.checks import Array, IntVector, Vector
 from disue.core.errors import UserError
 from disue.core.layout import HEAD, Layout
 from disue.core.orders import Sight
@@ -29,6 +29,8 @@ from disue.runs.spec import Spec
 if TYPE_CHECKING:
     from disue.models.network import TorchNetwork
 
+PUBLIC, REAL = "public data", "real data"  # marks of methods that are given inputs
+PUBLIC_SHARE, MOST = 0.1, 5000  # of the clients' data, unless said otherwise; inputs that are held at most
 PARTITION_WORDS = ("kind", "seed", "file")
 MODEL_WORDS = ("name", "weights", "freeze", "seed")
 
@@ -145,12 +147,16 @@ def prepare(
     dataset = dataset_of(spec, data_dir) if dataset is None else dataset
     partition = partition_of(spec, dataset) if partition is None else partition
     streams = Streams(spec.seed)
+    method = spec.build() if method is None else method
+    mark = mark_of(method)
+    share = spec.data.public_share or (PUBLIC_SHARE if PUBLIC in mark and not spec.data.public else 0.0)
     federation = data.Federation(
         dataset,
         partition,
         streams,
         validation=spec.evaluate.on == "validation",
         local_test=spec.evaluate.local,  # type: ignore[arg-type]
+        public=share,
     )
     ids, late = newcomers_of(spec, federation.ids)
     spec.cohort_size(ids.size)
@@ -161,11 +167,18 @@ def prepare(
     def redraw(index: int) -> Vector:
         return network_of(spec.model, shape, Streams(model_seed).torch_seed("init", index + 1))[1]
 
-    method = spec.build() if method is None else method
-    name = str(spec.method["name"])
-    refuse(method, PLAIN, name)
+    refuse(method, PLAIN, str(spec.method["name"]))
     sizes = federation.sizes_of(ids)
-    public, public_labels = real_inputs(spec.seed, method, federation, ids)
+    public, public_labels = None, None
+    if REAL in mark:
+        public, public_labels = real_inputs(federation, ids, streams)
+    elif PUBLIC in mark:
+        public = public_inputs(spec.data.public, dataset, federation, streams, data_dir)
+        if share != spec.data.public_share:
+            notes += (
+                f"data: {share:.0%} of each client's training data was given to the server, as the method needs public "
+                f"inputs; compare it with methods under data.public_share = {share}",
+            )
     planted = partition.truth
     world = World(
         network.layout,
@@ -207,14 +220,37 @@ def check_frozen(spec: Spec, layout: Layout, method: AnyMethod) -> None:
             )
 
 
-def real_inputs(seed: int, method: AnyMethod, federation: data.Federation, ids: IntVector) -> tuple[Any, Any]:
-    """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most 5,000."""
-    if "real data" not in mark_of(method):
-        return None, None
+def real_inputs(federation: data.Federation, ids: IntVector, streams: Streams) -> tuple[Array, IntVector]:
+    """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most `MOST`."""
     pairs = [federation.train(int(i)) for i in ids]
     x, y = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
-    keep = np.sort(Streams(seed)("public").permutation(len(y))[:5000])
+    keep = np.sort(streams("public").permutation(len(y))[:MOST])
     return x[keep], y[keep]
+
+
+def public_inputs(
+    name: str, dataset: data.Dataset, federation: data.Federation, streams: Streams, data_dir: str | Path | None
+) -> Array:
+    """At most `MOST` inputs without labels: another set's, normalised as ours are, or what was taken from clients."""
+    if not name:
+        found = federation.public_inputs()
+        if not len(found):
+            raise UserError(
+                "data.public_share leaves the server no input: clients are too small; raise it or give data.public",
+                key="data.public_share",
+            )
+    else:
+        other = data.load(name, data_dir=data_dir)
+        if (other.kind, other.shape) != (dataset.kind, dataset.shape):
+            raise UserError(
+                f"data.public: {name} is {other.kind} data of shape {other.shape}, and {dataset.name} is "
+                f"{dataset.kind} data of shape {dataset.shape}; they must be alike",
+                key="data.public",
+                found=name,
+            )
+        found = other.x_train
+    keep = np.sort(streams("public").permutation(len(found))[:MOST])
+    return dataset.inputs(found[keep]) if name else np.ascontiguousarray(found[keep])
 
 
 def about(setup: Setup) -> dict[str, Any]:

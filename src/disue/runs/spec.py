@@ -31,6 +31,14 @@ class Data:
     mix: str = key("", "a second set of images, for [partition] kind = mixed")
     share_labels: bool = key(False, "with mix: label c of both sets is one class, instead of two")
     augment: tuple[str, ...] = key((), "training images are changed at random", choices=("flip", "crop"))
+    public: str = key("", "another set whose training inputs the server owns, for methods that need some")
+    public_share: float = key(
+        0.0,
+        "share of each client's training data that is taken from it and given to the server, without labels; 0: a "
+        "tenth where the method needs public inputs and data.public names none",
+        low=0,
+        high=0.5,
+    )
 
 
 @dataclass(frozen=True)
@@ -171,8 +179,11 @@ class Spec:
             raise UserError("data.name and data.path were both given; give one of them", key="data.path")
         if spec.data.name and spec.data.name not in NAMES:
             raise unknown("data.name", spec.data.name, NAMES)
-        if spec.data.mix and spec.data.mix not in NAMES:
-            raise unknown("data.mix", spec.data.mix, NAMES)
+        for name in ("mix", "public"):
+            if getattr(spec.data, name) not in ("", *NAMES):
+                raise unknown(f"data.{name}", getattr(spec.data, name), NAMES)
+        if spec.data.public and spec.data.public_share:
+            raise UserError("data.public and data.public_share were both given; give one of them", key="data.public")
         return spec
 
     def build(self) -> assemble.AnyMethod:
@@ -198,6 +209,9 @@ class Spec:
                 plain.pop("name" if plain["path"] else "path")
                 if not plain["mix"]:
                     del plain["mix"], plain["share_labels"]
+                for word in ("public", "public_share"):
+                    if not plain[word]:
+                        del plain[word]
             out[name] = _plain(plain)
         return out
 

@@ -18,6 +18,7 @@ from disue.core.orders import Sight
 from disue.parts.expert.distil import Ensemble, Maker, Student, Tally, flattened, one_thread
 from disue.parts.expert.generator import GeneratorDistil, GeneratorMemory
 from disue.parts.expert.losses import student as student_loss
+from disue.parts.expert.steppers import Sgd
 from disue.parts.expert.teachers import Ledger, Teachers
 
 
@@ -111,7 +112,7 @@ def test_teachers_equal_to_the_student_give_no_gradient():
     alpha = np.array([[0.3, 0.9, 0.5], [0.7, 0.1, 0.5]])
     teachers = Teachers(models, np.ones((2, 3), bool), alpha)
     ensemble = Ensemble(network, teachers, average, mask="none", mixture="probability", temperature=1.0)
-    student = Student(network, average, np.ones(10, bool), rate=1.0, momentum=0.0, clip=1.0)
+    student = Student(network, average, np.ones(10, bool), rate=1.0, clip=1.0)
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
     log_t = ensemble.teach(x, torch.arange(64) % 3)
     _, gradient = student.gradient(lambda f: student_loss(log_t, f(x).log_softmax(-1), 1.0))
@@ -131,7 +132,7 @@ def test_a_group_without_samples_changes_nothing():
 def test_a_step_of_sgd_by_hand():
     # one step on L = ½|w − 1|², rate 0.1, momentum ½, clip 1: gradient −1 is not shortened, −3 is
     student = Student(
-        Linear(1, 1), np.zeros(3, np.float32), np.array([1, 0, 0], bool), rate=0.1, momentum=0.5, clip=1.0
+        Linear(1, 1), np.zeros(3, np.float32), np.array([1, 0, 0], bool), rate=0.1, clip=1.0, stepper=Sgd(0.5)
     )
     x = torch.ones(1, 1)
     for target, expected in ((1.0, 0.1), (3.0, 0.1 + 0.1 * (0.5 + 1.0))):

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from disue.core.errors import unknown
 from disue.core.method import Expert
 from disue.parts.expert.average import AverageExpert
+from disue.parts.expert.ensemble import EnsembleDistil
 from disue.parts.expert.none import NoExpert
 
 Constructor: TypeAlias = Callable[..., Expert[Any]]
@@ -36,6 +37,11 @@ def Distil(family: str = "moments", **args: object) -> Expert[Any]:
     return _family(family)(**args)
 
 
-KINDS: Mapping[str, Constructor] = {"none": NoExpert, "average": AverageExpert, "distil": Distil}
+KINDS: Mapping[str, Constructor] = {
+    "none": NoExpert,
+    "average": AverageExpert,
+    "distil": Distil,
+    "ensemble": EnsembleDistil,
+}
 
-__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Distil", "NoExpert", "family"]
+__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Distil", "EnsembleDistil", "NoExpert", "family"]

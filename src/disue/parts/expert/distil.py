@@ -15,6 +15,7 @@ import numpy as np
 
 from disue.core.checks import Mask, Vector
 from disue.core.world import Network
+from disue.parts.expert.steppers import Adam, Sgd, Stepper
 from disue.parts.expert.teachers import Teachers, masked, mixed
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ class Maker:
         self.module = module.train()
         self.weights = list(module.parameters())
         self.sizes = [tensor.numel() for tensor in self.weights]
-        self.rate, self.clip, self.steps = rate, clip, 0
-        self.first = torch.zeros(sum(self.sizes))
-        self.second = torch.zeros_like(self.first)
+        self.rate, self.clip, self.stepper = rate, clip, Adam()
         with torch.no_grad():
             given = self.pieces(torch.from_numpy(np.array(weights)))
             for tensor, piece in zip(self.weights, given, strict=True):
@@ -119,13 +118,10 @@ class Maker:
         value = loss()
         parts = torch.autograd.grad(value, self.weights)
         gradient = clipped(torch.cat([part.reshape(-1) for part in parts]), self.clip)
-        first = 0.9 * self.first + 0.1 * gradient
-        second = 0.999 * self.second + 0.001 * gradient**2
-        count = self.steps + 1
-        change = (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-8)
+        change = self.stepper.propose(gradient)
         fine = tally.accept(value, gradient, change)
         if fine:
-            self.first, self.second, self.steps = first, second, count
+            self.stepper.keep()
             with torch.no_grad():
                 for tensor, piece in zip(self.weights, self.pieces(change), strict=True):
                     tensor.sub_(self.rate * piece)
@@ -141,17 +137,27 @@ def flattened(module: nn.Module) -> Vector:
 
 
 class Student:
-    """A flat vector that learns by SGD; only its weights move, statistics stay as they are."""
+    """A flat vector that learns, by SGD unless said otherwise; only its weights move, statistics stay as they are.
+
+    rate  may be changed from step to step      clip  largest norm of the gradient, ∞ for none
+    """
 
     def __init__(
-        self, network: Network, start: Vector, moves: Mask, *, rate: float, momentum: float, clip: float
+        self,
+        network: Network,
+        start: Vector,
+        moves: Mask,
+        *,
+        rate: float,
+        clip: float = math.inf,
+        stepper: Stepper | None = None,
     ) -> None:
         import torch
 
-        self.network, self.rate, self.momentum, self.clip = network, rate, momentum, clip
+        self.network, self.rate, self.clip = network, rate, clip
+        self.stepper = Sgd() if stepper is None else stepper
         self.weights = torch.from_numpy(np.array(start))
         self.moves = torch.from_numpy(np.array(moves))
-        self.velocity = torch.zeros_like(self.weights)
 
     def vector(self) -> Vector:
         """The weights as they are now, a copy."""
@@ -172,13 +178,14 @@ class Student:
         return value.detach(), torch.where(self.moves, gradient, torch.zeros_like(gradient))
 
     def step(self, loss: Callable[[Callable[[Tensor], Tensor]], Tensor], tally: Tally) -> bool:
-        """One step of SGD; False where it was discarded."""
+        """One step; False where it was discarded."""
         value, gradient = self.gradient(loss)
-        velocity = self.momentum * self.velocity + clipped(gradient, self.clip)
-        after = self.weights - self.rate * velocity if self.rate else self.weights
+        change = self.stepper.propose(clipped(gradient, self.clip))
+        after = self.weights - self.rate * change if self.rate else self.weights
         fine = tally.accept(value, gradient, after)
         if fine:
-            self.weights, self.velocity = after, velocity
+            self.stepper.keep()
+            self.weights = after
         return fine
 
 

@@ -30,6 +30,7 @@ from disue.parts.expert.distil import Ensemble, Maker, Student, flattened, one_t
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.losses import DISAGREEMENTS, FIDELITIES
 from disue.parts.expert.phase import Phase, Pool, batches, void
+from disue.parts.expert.steppers import Sgd
 from disue.parts.expert.teachers import MASKS, MIXTURES, Ledger, Teachers, trusted
 from disue.parts.expert.weights import check_weights, group_weights
 
@@ -165,6 +166,10 @@ class GeneratorDistil:
         """Whether there is nothing to do by the keys alone: the expert is the average, bit for bit."""
         return not self.enabled or self.iterations == 0 or self.student_steps == 0
 
+    @property
+    def mark(self) -> str:
+        return "real data" if self.source == "real" and not self.idle else ""
+
     def init(self, world: World, start: Vector) -> GeneratorMemory:
         none = np.zeros(0, np.float32)
         memory = GeneratorMemory(none, none, Ledger.empty(world.census.classes))
@@ -270,8 +275,8 @@ class GeneratorDistil:
             making.average,
             world.layout.mask(WHOLE),
             rate=self.student_lr * fade,
-            momentum=self.student_momentum,
             clip=self.student_clip,
+            stepper=Sgd(self.student_momentum),
         )
         phase = Phase(self, making.round, ensemble, student, maker, older)
         phase.run(batches(self, shares, world, pool, world.streams("dphase", making.round)))
@@ -281,6 +286,8 @@ class GeneratorDistil:
             "teacher_models": ensemble.teachers.models,
             "teacher_weights": ensemble.teachers.alpha,
         }
+        if self.mixture == "logit":
+            arrays["teacher_logits"] = np.ones(1)
         if phase.last is not None:
             arrays["samples"], arrays["samples_labels"] = (part[:SHOWN].numpy() for part in phase.last)
         note = phase.tally.note()

@@ -107,6 +107,8 @@ class Fixed(_Still):
 class Oracle(_Still):
     """The groups that were planted in the data: a baseline, marked as such in every table."""
 
+    mark: ClassVar[str] = "knows the groups"
+
     def init(self, world: World) -> Assigned[Nothing]:
         if world.truth is None:
             raise UserError(
