@@ -82,7 +82,7 @@ def pfllib(root: Path) -> Apart:
 
 
 def fluke(root: Path) -> Apart:
-    """`FedDynClient.fit` from what ours were sent; in the second form we hand it q = −state / α, as its loss takes it."""
+    """`FedDynClient.fit` from what ours were sent; the second form gets q = −state / α, as its loss takes it."""
     bed, out = Bed(ALIKE), Apart()
     code = source(root, "fluke.algorithms.feddyn")
     for mended, name in ((False, "client ends"), (True, "client ends (sign and factor of its state mended)")):
@@ -90,9 +90,7 @@ def fluke(root: Path) -> Apart:
         for found in rounds(bed):
             for client, end in found.ends.items():
                 net = bed.module(found.start)
-                hyper = SimpleNamespace(
-                    local_epochs=LOCAL["epochs"], alpha=ALPHA, loss_fn=torch.nn.CrossEntropyLoss()
-                )
+                hyper = SimpleNamespace(local_epochs=LOCAL["epochs"], alpha=ALPHA, loss_fn=torch.nn.CrossEntropyLoss())
                 given = -own[client] / ALPHA if mended else own[client]
                 itself = SimpleNamespace(
                     hyper_params=hyper, model=net, device="cpu", weight=1.0, weight_decay=0.0, optimizer=None,

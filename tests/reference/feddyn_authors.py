@@ -36,7 +36,9 @@ class Loaders:
         return self.bed.passes(client, self.round, self.local, torch.float32)
 
 
-def compare(root: Path, bed: Bed, loop: str, trainer: str, ours: list[Round], sent: Any, local: Any, **given: Any) -> Apart:
+def compare(
+    root: Path, bed: Bed, loop: str, trainer: str, ours: list[Round], sent: Any, local: Any, **given: Any
+) -> Apart:
     """`loop` of utils_methods over three rounds. `sent` picks its list of models; `given` are its own arguments."""
     general, methods = source(root, "utils_general"), source(root, "utils_methods")
     loaders, ends, out = Loaders(bed, local), [], Apart()

@@ -83,7 +83,8 @@ def fl_bench(rule: str) -> Any:
                 weights = [bed.held.size(client) for client in found.ends]
                 if rule == "fedavgm":
                     packages = {
-                        i: {"weight": w, "model_params_diff": d} for i, (w, d) in enumerate(zip(weights, moved, strict=True))
+                        i: {"weight": w, "model_params_diff": d}
+                        for i, (w, d) in enumerate(zip(weights, moved, strict=True))
                     }
                     code.FedAvgMServer.aggregate_client_updates(itself, packages)
                 else:
@@ -132,7 +133,11 @@ def flower(name: str, run: Any) -> Reference:
 
 
 def bench(name: str) -> Reference:
-    file, what = ("fedavgm", "FedAvgMServer.aggregate_client_updates") if name == "fedavgm" else ("fedopt", "AdaptiveOptimizer.step")
+    file, what = (
+        ("fedavgm", "FedAvgMServer.aggregate_client_updates")
+        if name == "fedavgm"
+        else ("fedopt", "AdaptiveOptimizer.step")
+    )
     return Reference("KarhouTam/FL-bench", f"src/server/{file}.py", what, fl_bench(name))
 
 
