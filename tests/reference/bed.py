@@ -207,7 +207,7 @@ def shaped(vector: np.ndarray, like: nn.Module) -> list[np.ndarray]:
 
 
 class Apart(dict[str, float]):
-    """Largest absolute differences by name."""
+    """Largest absolute differences by name; whole numbers are counts."""
 
     def add(self, name: str, ours: Any, theirs: Any) -> None:
         gap = np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))
@@ -281,10 +281,19 @@ def inside(root: Path, under: str = "") -> Iterator[None]:
             os.chdir(where)
             sys.path[:] = path
             logging.disable(logging.NOTSET)
-            for name in set(sys.modules) - set(before):
-                found = sys.modules[name]
-                if isinstance(found, Absent) or str(getattr(found, "__file__", "")).startswith(str(root)):
-                    del sys.modules[name]
+            _forget(root, set(before))
+            for name in [name for name, found in sys.modules.items() if isinstance(found, Absent)]:
+                del sys.modules[name]
+
+
+def _forget(root: Path, before: set[str]) -> None:
+    """Drops the checkout's modules (a package without a file has a path)."""
+    for name in set(sys.modules) - before:
+        known = vars(sys.modules[name])
+        path = known.get("__path__", [])  # of a package without a file it is no list, and wants its parent to be there
+        places = [known.get("__file__"), *(path if isinstance(path, list) else vars(path).get("_path", []))]
+        if any(str(place).startswith(f"{root}/") for place in places):
+            del sys.modules[name]
 
 
 def source(root: Path, name: str, **given: Any) -> ModuleType:
@@ -300,6 +309,7 @@ def source(root: Path, name: str, **given: Any) -> ModuleType:
             if missing in sys.modules or (root / missing.partition(".")[0]).exists():
                 raise
             sys.modules[missing] = Absent(missing)
+            _forget(root, set())  # what was half imported is begun anew
         else:
             break
     for key, value in given.items():
@@ -323,7 +333,7 @@ def main(name: str, *references: Reference) -> int:
                 continue
             with inside(root, reference.under):
                 found = reference.run(root)
-            said = found if isinstance(found, str) else "max |Δ| " + "; ".join(f"{k} {v:.1e}" for k, v in found.items())
+            said = found if isinstance(found, str) else "max |Δ| " + "; ".join(f"{k} {v:.1e}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
             where = f"{reference.repository}@{commit(root)} {reference.file}"
             print(f"{name}: reference {where}: {reference.what}: {said}", flush=True)
             done += 1

@@ -76,7 +76,7 @@ if __name__ == "__main__":
     raise SystemExit(
         main(
             "moon",
-            Reference("QinbinLi/MOON", "resnetcifar.py", "main.py's train_net_fedcon", authors),
+            Reference("QinbinLi/MOON", "main.py", "train_net_fedcon", authors),
             Reference("Xtra-Computing/NIID-Bench", "experiments.py", "train_net_moon", niid_bench),
         )
     )
