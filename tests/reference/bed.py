@@ -333,7 +333,12 @@ def main(name: str, *references: Reference) -> int:
                 continue
             with inside(root, reference.under):
                 found = reference.run(root)
-            said = found if isinstance(found, str) else "max |Δ| " + "; ".join(f"{k} {v:.1e}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
+            said = (
+                found
+                if isinstance(found, str)
+                else "max |Δ| "
+                + "; ".join(f"{k} {v:.1e}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
+            )
             where = f"{reference.repository}@{commit(root)} {reference.file}"
             print(f"{name}: reference {where}: {reference.what}: {said}", flush=True)
             done += 1

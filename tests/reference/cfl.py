@@ -106,9 +106,7 @@ def notebook(root: Path) -> str:
             theirs = [sorted(IDS[i] for i in c) for c in names["cluster_indices"]]
             mine = models(played[rounds - 1])
             stage = {AFTER: "before", AFTER + 1: "first", ROUNDS: "second"}[rounds]
-            out[stage] = max(
-                float(np.abs(mine[i] - flat(me.W)).max()) for i, me in zip(IDS, clients, strict=True)
-            )
+            out[stage] = max(float(np.abs(mine[i] - flat(me.W)).max()) for i, me in zip(IDS, clients, strict=True))
             seen.append((theirs, sorted(sorted(g) for g in groups(played[rounds - 1]))))
         figures = "; ".join(
             f"{text} {out[stage]:.1e}"

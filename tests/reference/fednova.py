@@ -81,7 +81,7 @@ def fluke(root: Path) -> Apart:
             sent = iter(lengths.values())
             base = np.zeros_like(found.start) if updates else found.start
             itself = SimpleNamespace(
-                _get_client_weights=lambda eligible: [bed.held.size(i) / total for i in eligible],
+                _get_client_weights=lambda eligible, total=total: [bed.held.size(i) / total for i in eligible],
                 channel=SimpleNamespace(receive=lambda *given, sent=sent: SimpleNamespace(payload=next(sent))),
                 model=bed.module(base), hyper_params=SimpleNamespace(lr=1.0),
             )  # fmt: skip
