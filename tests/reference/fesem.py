@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,13 +49,13 @@ class Node:
 
 def flexcfl(name: str) -> Any:
     def run(root: Path) -> Apart:
-        np.float = float  # type: ignore[attr-defined]  # numpy's old name, which it uses
+        np.float = float  # type: ignore[attr-defined]  # noqa: NPY001  # numpy's old name, which it uses
         made, out = bed(), Apart()
         fesem, group = source(root, "flearn.trainer.fesem").FeSEM, source(root, "flearn.group").Group
         net, ids = made.module(), list(made.held.data)
         played: list[Round] = made.play(made.method(name, k=K), [ids] * 5)
         out["assignments that differ"], out["groups in use"] = 0, 0
-        for before, found in zip(played, played[1:], strict=False):
+        for before, found in pairwise(played):
             centres = before.state.grouping.models
             groups = [Node(shaped(row, net), at=row_at) for row_at, row in enumerate(centres)]
             clients = [Node(shaped(found.ends[i], net)) for i in ids]
