@@ -9,7 +9,8 @@ from methods_bed import metrics, run
 from disue.core.groups import Groups
 from disue.core.orders import Orders, Report
 from disue.parts.grouping import Nearest
-from disue.parts.grouping.nearest import Centres, seeded
+from disue.parts.grouping.kmeans import seeded
+from disue.parts.grouping.nearest import Centres
 from fakes import FakeUploads, answer, orders, vec, world
 
 IDS = (4001, 17, 902)

@@ -16,6 +16,7 @@ from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
+from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
@@ -45,6 +46,7 @@ __all__ = [
     "fedbn",
     "feddf",
     "feddyn",
+    "fedgroup",
     "fednova",
     "fedntd",
     "fedper",

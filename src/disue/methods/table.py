@@ -28,6 +28,7 @@ from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
+from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
@@ -111,11 +112,17 @@ CFL = (
 FESEM = "G. Long et al., Multi-Center Federated Learning, World Wide Web 2022, arXiv 2108.08647"
 WECFL = "J. Ma et al., On the Convergence of Clustered Federated Learning, 2022, arXiv 2202.06187"
 
+FEDGROUP = (
+    "M. Duan et al., FedGroup: Efficient Clustered Federated Learning via Decomposed Data-Driven Measure, "
+    "2021, arXiv 2010.06870"
+)
+
 CLUSTERED: dict[str, Listed] = {
     "ifca": Listed(ifca, "one model per group, each client chooses by its loss", IFCA),
     "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
     "fesem": Listed(fesem, "one model per group of similar models", FESEM),
     "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
+    "fedgroup": Listed(fedgroup, "groups from a cold start by main directions", FEDGROUP),
     "clustered": Listed(clustered, "one model per group of similar updates", ""),
 }
 

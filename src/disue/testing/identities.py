@@ -100,6 +100,7 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("one group is fedavg", "fedavg", {"k": 1}),
         Same("with clients of one size it is fesem", "fesem", {"k": 3}, {"k": 3}, under=EQUAL),
     ),
+    "fedgroup": (Same("one group is fedavg", "fedavg", {"k": 1}),),
     "clustered": (
         Same("k = 1 is fedavg", "fedavg", {"k": 1}),
         Same("with the grouping one it is fedavg", "fedavg", {"grouping": {"kind": "one"}}),

@@ -2,6 +2,7 @@
 
 from disue.parts.grouping.bipartition import Bipartition
 from disue.parts.grouping.by_choice import ByChoice
+from disue.parts.grouping.cold_start import ColdStart
 from disue.parts.grouping.given import Alone, Fixed, Nothing, OneGroup, Oracle, Random
 from disue.parts.grouping.linkage import Linkage, Seen
 from disue.parts.grouping.nearest import Nearest
@@ -16,6 +17,7 @@ KINDS: dict[str, type] = {
     "choice": ByChoice,
     "nearest": Nearest,
     "bipartition": Bipartition,
+    "cold-start": ColdStart,
 }
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Alone",
     "Bipartition",
     "ByChoice",
+    "ColdStart",
     "Fixed",
     "Linkage",
     "Nearest",

@@ -15,8 +15,7 @@ from disue.core.method import Assigned, Info
 from disue.core.orders import Orders, Sight
 from disue.core.uploads import Uploads
 from disue.core.world import World
-
-ITERATIONS = 50  # of k-means at the start; it stops when nobody moves
+from disue.parts.grouping.kmeans import seeded
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,32 +92,3 @@ class Nearest:
         apart = squares[from_row][:, None] - 2 * gram.squares[from_row][:, s:] + squares[None, s:]
         out: Float64 = np.diag(gram.values)[:, None] + 2 * (own[:, None] - gram.anchors[s:].T) + apart
         return out
-
-
-def seeded(values: Float64, k: int, rng: np.random.Generator) -> IntVector:
-    """(n,) labels of k-means on points that are known by their inner products (n, n) alone."""
-    squares = np.diag(values)
-    seeds = [int(rng.integers(squares.size))]
-    nearest = _to_mean(values, np.array(seeds))
-    for _ in range(1, k):
-        total = nearest.sum()
-        drawn = rng.choice(squares.size, p=nearest / total) if total > 0 else rng.integers(squares.size)
-        seeds.append(int(drawn))
-        nearest = np.minimum(nearest, _to_mean(values, np.array(seeds[-1:])))
-    labels = np.stack([_to_mean(values, np.array([seed])) for seed in seeds]).argmin(axis=0)
-    for _ in range(ITERATIONS):
-        members = [np.flatnonzero(labels == g) for g in range(k)]
-        far = np.full(squares.size, np.inf)
-        after = np.stack([_to_mean(values, m) if m.size else far for m in members]).argmin(axis=0)
-        if np.array_equal(after, labels):
-            break
-        labels = after
-    out: IntVector = labels.astype(np.int64)
-    return out
-
-
-def _to_mean(values: Float64, members: IntVector) -> Float64:
-    """(n,) squared distances of all points to the mean of some."""
-    inner = values[:, members].mean(axis=1)
-    out: Float64 = np.maximum(np.diag(values) - 2 * inner + values[np.ix_(members, members)].mean(), 0.0)
-    return out
