@@ -5,12 +5,14 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= out/demo
 
-.PHONY: help install demo test lint bench bench-quick docs wheel wheel-test clean
+.PHONY: help install demo test conformance evidence lint bench bench-quick docs wheel wheel-test clean
 
 help:
 	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
 	@echo "make install     the package into $(VENV)"
-	@echo "make test        all tests but the slow ones; needs no data folder"
+	@echo "make test        all tests but slow ones and conformance; needs no data"
+	@echo "make conformance every method on every backend through every check, some ten minutes"
+	@echo "make evidence    which methods have numbers worked out by hand, and which were compared with other code"
 	@echo "make lint        ruff, mypy, import contracts"
 	@echo "make bench       all benchmarks, about 50 minutes, into docs/performance.md"
 	@echo "make bench-quick most of them in three minutes, into out/bench-quick"
@@ -36,7 +38,13 @@ demo: $(VENV)/.installed
 	$(BIN)/disue demo --out $(OUT)
 
 test: $(VENV)/.developed
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not conformance" $(ARGS)
+
+conformance: $(VENV)/.developed
+	$(BIN)/python -m pytest -n 2 -m conformance tests/testing $(ARGS)
+
+evidence: $(VENV)/.installed
+	$(BIN)/python docs/evidence.py
 
 lint: $(VENV)/.developed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""CFL: nested splits are of ids, thresholds by hand, no split is FedAvg, planted groups are found."""
+"""CFL: nested splits are of ids, thresholds by hand, planted groups are found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from methods_bed import metrics, run
+from methods_bed import metrics
 
 from disue.core.errors import UserError
 from disue.core.groups import Groups
@@ -77,12 +77,6 @@ def test_a_group_with_absent_members_is_left_alone_and_said_once() -> None:
     out = split_of(Bipartition(after=0), groups, moved)
     assert out.groups == groups and "every" in out.info.notes[0]
     assert split_of(Bipartition(after=0), groups, moved, out.memory).info.notes == ()
-
-
-def test_without_a_split_it_is_fedavg() -> None:
-    ours = run(method={"name": "cfl", "grouping": {"kind": "bipartition", "eps1": 0.0}})
-    theirs = run(method={"name": "fedavg"})
-    assert np.array_equal(ours.state.average, theirs.state.average)
 
 
 @pytest.mark.parametrize("more", [{}, {"every": 5}], ids=["cohort", "survey"])

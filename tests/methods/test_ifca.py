@@ -1,22 +1,14 @@
-"""IFCA: the choice by hand, one group is FedAvg, planted groups are found, a collapse is said."""
+"""IFCA: the choice by hand, planted groups are found, a collapse is said."""
 
 from __future__ import annotations
 
 import numpy as np
-from methods_bed import metrics, run
+from methods_bed import metrics
 
 from disue.core.groups import Groups
 from disue.parts.grouping import ByChoice
 from disue.parts.grouping.by_choice import Streak
 from fakes import answer, orders, vec, world
-
-
-def test_one_group_is_fedavg() -> None:
-    ours, theirs = (
-        run(method=method, cohort={"share": 0.5}) for method in ({"name": "ifca", "k": 1}, {"name": "fedavg"})
-    )
-    assert np.array_equal(ours.state.average, theirs.state.average)
-    assert np.array_equal(ours.state.models[0], theirs.state.models[0])
 
 
 def test_who_answers_moves_and_who_does_not_stays() -> None:

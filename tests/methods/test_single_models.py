@@ -1,4 +1,4 @@
-"""Methods with one model: hand-made numbers of their new part, and what they are where that part is silent."""
+"""Methods with one model: hand-made numbers of their new part."""
 
 from __future__ import annotations
 
@@ -34,53 +34,6 @@ def run(name: str, method: Mapping[str, Any] = {}, **changes: Any) -> Federate:
     """Keys of a table are changed one by one."""
     tables = {k: {**HALF[k], **v} if isinstance(v, Mapping) else v for k, v in changes.items()}
     return methods_bed.run(**{**HALF, **tables, "method": {"name": name, **method}})
-
-
-def average(name: str, method: Mapping[str, Any] = {}, **changes: Any) -> np.ndarray:
-    return np.asarray(run(name, method, **changes).state.average)
-
-
-@pytest.fixture(scope="module")
-def fedavg() -> np.ndarray:
-    return average("fedavg")
-
-
-@pytest.mark.parametrize(
-    ("name", "key"), [("fedprox", "mu"), ("moon", "mu"), ("fedntd", "beta")], ids=lambda value: str(value)
-)
-def test_a_silent_term_is_fedavg_bit_for_bit(name: str, key: str, fedavg: np.ndarray) -> None:
-    assert np.array_equal(average(name, local={key: 0.0}), fedavg)
-    assert not np.array_equal(average(name, local={key: 1.0}), fedavg)
-
-
-def test_feddyn_without_its_regulariser_is_fedavg_with_equal_weights() -> None:
-    uniform = average("fedavg", {"aggregate": {"weights": "uniform"}})
-    assert np.array_equal(average("feddyn", local={"alpha": 0.0}), uniform)
-    assert not np.array_equal(average("feddyn", local={"alpha": 0.1}), uniform)
-
-
-def test_fedavgm_without_momentum_is_fedavg(fedavg: np.ndarray) -> None:
-    assert np.array_equal(average("fedavgm", {"momentum": 0.0}), fedavg)
-
-
-def test_one_step_is_fedavg_whatever_the_pull() -> None:
-    """The proximal term has no gradient where training starts."""
-    once = {"steps": 1, "epochs": 1}
-    assert np.array_equal(average("fedprox", local={**once, "mu": 5.0}), average("fedavg", local=once))
-
-
-def test_fednova_with_equal_steps_is_fedavg() -> None:
-    equal = {"steps": 4, "momentum": 0.5}
-    np.testing.assert_allclose(average("fednova", local=equal), average("fedavg", local=equal), atol=2e-6)
-    sizes = {"kind": "class-dirichlet", "clients": 8, "alpha": 0.3}  # of unequal sizes, so of unequal steps
-    ours, theirs = (average(name, partition=sizes) for name in ("fednova", "fedavg"))
-    assert np.abs(ours - theirs).max() > 1e-4
-
-
-def test_moons_first_visit_is_fedavg() -> None:
-    """The last model is the received one then, so both cosines are equal and the contrast has no slope."""
-    changes = {"rounds": 1, "cohort": {"share": 1.0}}
-    np.testing.assert_allclose(average("moon", local={"mu": 5.0}, **changes), average("fedavg", **changes), atol=1e-6)
 
 
 def test_every_method_with_one_model_learns() -> None:

@@ -159,8 +159,8 @@ class Spread(Mean):
     ) -> Any:
         out = super().merge(world, memory, before, groups, orders, uploads, **n)
         with np.errstate(all="ignore"):
-            unit = np.float32(1.0) / np.float32(uploads.ids.size - 1)
-        return replace(out, models=(before.models + (out.models - before.models) * (1 + 0 * unit)).astype(np.float32))
+            unit = 0 * np.float32(1.0) / np.float32(uploads.ids.size - 1)
+        return replace(out, models=(out.models + unit).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,37 @@ class Balanced(Mean):
         out = super().merge(world, memory, before, groups, orders, uploads, **n)
         present = np.count_nonzero(uploads.labels(groups).sum(axis=0))
         with np.errstate(all="ignore"):
-            unit = np.float32(1.0) / np.log(np.float32(present))
-        return replace(out, average=(out.average + 0 * unit).astype(np.float32))
+            unit = 0 * np.float32(1.0) / np.log(np.float32(present))
+        return replace(out, average=(out.average + unit).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Nudged(Mean):
+    """Every model is a little too large."""
+
+    by: float = 0.0
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        object.__setattr__(self, "by", by)
+
+    def merge(self, *given: Any, **named: Any) -> Any:
+        out = super().merge(*given, **named)
+        return replace(out, models=out.models + np.float32(self.by))
+
+
+@dataclass(frozen=True)
+class Counting(Composed[Any, Any, Any]):
+    """Counts in itself how often it has served, and lets that into its models."""
+
+    def serve(self, world: World, state: Any, ids: IntVector) -> Any:
+        object.__setattr__(self, "times", self.__dict__.get("times", 0) + 1)
+        return super().serve(world, state, ids)
+
+    def tell(self, world: World, state: Any, orders: Any, uploads: Any) -> Any:
+        told = super().tell(world, state, orders, uploads)
+        shift = np.float32(1e-3 * self.__dict__.get("times", 0))
+        return replace(told, state=replace(told.state, models=told.state.models + shift))
 
 
 class Writing(Mean):
@@ -249,8 +278,8 @@ class Bessel(Erm):
 
     def finish(self, ends: Mapping[str, Any], steps: int, context: Context, order: Order) -> Finished:
         with np.errstate(all="ignore"):
-            unit = np.float32(1.0) / np.float32(order.size - 1)
-        return Finished(ends[MODEL] + 0 * unit)
+            unit = 0 * np.float32(1.0) / np.float32(order.size - 1)
+        return Finished(ends[MODEL] + unit)
 
 
 @dataclass(frozen=True)
