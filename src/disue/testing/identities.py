@@ -45,6 +45,7 @@ def built(method: Tables, local: Tables) -> AnyMethod:
 
 
 ONE_STEP = {"epochs": 1, "batch": 100}
+ALL = {"share": 1.0}
 TWO = {"classes": 2}
 EQUAL = {"sizes": (8,) * len(SIZES)}
 OFF = {"enabled": False}
@@ -107,6 +108,18 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("alone it is local training", "local", {"grouping": {"kind": "alone"}}, of="models"),
     ),
     "local": (Same("groups of one", "clustered", yours={"grouping": {"kind": "alone"}}, of="models", apart=False),),
+    "fedavg-ft": (
+        Same("what is federated is fedavg", "fedavg", apart=False),
+        Same("without fine-tuning each uses what it receives", "fedavg", local={"tuning": 0}, of="used"),
+    ),
+    "fedper": (
+        Same("nothing private is fedavg", "fedavg", local={"kept": ""}, of="used"),
+        Same("all private is local training", "local", local={"kept": "whole"}, of="used", under=ALL),
+    ),
+    "ditto": (
+        Same("what is federated is fedavg", "fedavg", apart=False),
+        Same("without a tether own models are local training", "local", local={"tether": 0.0}, of="used", under=ALL),
+    ),
     "disue": (
         Same("without a D-phase, plain: fedavg", "fedavg", {"k": 3, "aggregate": PLAIN, "expert": OFF}, of="average"),
         Same(
