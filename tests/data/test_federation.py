@@ -195,3 +195,12 @@ def test_public_inputs_are_taken_from_the_clients_and_from_nothing_else(labels: 
     assert given_.public_inputs().shape[0] == len(taken) == 130
     assert (given_.public_inputs() == data.inputs(data.x_train[taken])).all()
     assert len(both.public_inputs()) == 0
+
+
+def test_public_inputs_do_not_depend_on_the_places_of_clients(labels: Labels) -> None:
+    data, rows = labels(100, 5), {4001: np.arange(40), 17: np.arange(40, 70), 902: np.arange(70, 100)}
+    found = []
+    for ids in ((4001, 17, 902), (902, 4001, 17)):
+        partition = assemble(data.y_train, [rows[i] for i in ids], "own", {}, ids=np.array(ids))
+        found.append(Federation(data, partition, Streams(0), public=0.2).public_inputs())
+    assert len(found[0]) == 20 and (found[0] == found[1]).all()

@@ -177,12 +177,12 @@ class Federation:
         return self._pair(rows, self.transform_key(client), test=True)
 
     def public_inputs(self) -> Array:
-        """What `public` took from the clients, without labels, (n, …) as they see it, one client after the other."""
+        """What `public` took from the clients, without labels, (n, …) as they see it, in the order of ids."""
         taken = self._public
         if taken is None:
             return self._pair(self.ids[:0], Transform())[0]
-        clients = enumerate(self.ids.tolist())
-        return np.concatenate([self._pair(taken.at(at), self.transform_key(client))[0] for at, client in clients])
+        clients = sorted((client, at) for at, client in enumerate(self.ids.tolist()))
+        return np.concatenate([self._pair(taken.at(at), self.transform_key(client))[0] for client, at in clients])
 
     def own_sizes(self, clients: IntVector, kind: Own) -> IntVector:
         """Own test samples of these clients, (n,): held out, kept for validation, or the data set's own."""
