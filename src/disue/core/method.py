@@ -18,6 +18,7 @@ from disue.core.world import World
 S = TypeVar("S")
 M = TypeVar("M")
 NONE: frozenset[Sight] = frozenset()
+CLOSING = "closing"  # the stream of the exchange that an expert asks for after a round
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,13 @@ class Making:
 
 
 class Expert(Protocol[M]):
-    """What do all groups know together?"""
+    """What do all groups know together?
+
+    An expert may offer besides:
+    for_use                         True: clients use it, and nothing starts from it
+    closing(world, round, average)  what it asks of any clients after `round` rounds, of the stream `CLOSING`, or None
+    close(world, memory, making)    the expert made of their answers, in place of what `make` gave
+    """
 
     @property
     def sight(self) -> frozenset[Sight]: ...

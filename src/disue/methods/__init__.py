@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from disue.methods.alone import local_only
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -34,6 +35,7 @@ __all__ = [
     "TABLE",
     "Composed",
     "Listed",
+    "ccvr",
     "cfl",
     "clustered",
     "disue",

@@ -19,11 +19,13 @@ from disue.core.checks import IntVector, Matrix, Vector
 from disue.core.clients import Local, private_of
 from disue.core.groups import UNKNOWN, Groups
 from disue.core.method import (
+    CLOSING,
     Aggregate,
     Assigned,
     Expert,
     Grouping,
     Info,
+    Made,
     Making,
     Served,
     Start,
@@ -105,7 +107,7 @@ class Composed(Generic[G, A, E]):
             self.aggregate.init(world, start, first.groups),
             self.expert.init(world, start),
         )
-        return Told(state, first.info, self._survey(world, state))
+        return self._next(world, state, first.info)
 
     def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
         """One epoch of the clients that the grouping wants to see, from the vector that all share.
@@ -119,7 +121,7 @@ class Composed(Generic[G, A, E]):
             chosen = FromGroup().choose(world, state.view(), ids)
             starts, which = chosen.starts, chosen.which
         else:
-            start = state.average if state.expert is None else state.expert
+            start = state.average if state.expert is None or self._for_use else state.expert
             starts, which = start[None, :], np.zeros((ids.size, 1), np.int64)
         return Orders(
             round=state.round,
@@ -151,6 +153,8 @@ class Composed(Generic[G, A, E]):
 
     def tell(self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads) -> Told[State[G, A, E]]:
         survey = orders.stream == SURVEY
+        if orders.stream == CLOSING:
+            return self._closed(world, state, uploads)
         if not uploads.ids.size:
             note = Info(notes=(f"round {state.round}: nobody answered, nothing changed",))
             return Told(state, note) if survey else self._next(world, replace(state, round=state.round + 1), note)
@@ -185,9 +189,32 @@ class Composed(Generic[G, A, E]):
         )
         return self._next(world, after, assigned.info + merged.info + made.info + took)
 
+    @property
+    def _for_use(self) -> bool:
+        return bool(getattr(self.expert, "for_use", False))
+
     def _next(self, world: World, state: State[G, A, E], info: Info) -> Told[State[G, A, E]]:
-        """The state after a round, with the survey that is due before the next one."""
+        """The state after a round, with what the expert still asks, else the survey that is due before the next."""
+        ask = getattr(self.expert, "closing", None)
+        closing: Orders | None = None if ask is None else ask(world, state.round, state.average)
+        return self._surveyed(world, state, info) if closing is None else Told(state, info, closing)
+
+    def _surveyed(self, world: World, state: State[G, A, E], info: Info) -> Told[State[G, A, E]]:
         return Told(state, info, self._survey(world, state) if state.round < world.rounds else None)
+
+    def _closed(self, world: World, state: State[G, A, E], uploads: Uploads) -> Told[State[G, A, E]]:
+        """The expert made of the answers to its own exchange; as it was where nobody answered."""
+        if not uploads.ids.size:
+            note = f"round {state.round}: nobody answered the expert's exchange, it stays as it is"
+            return self._surveyed(world, state, Info(notes=(note,)))
+        groups = state.groups.among(uploads.ids)
+        view = state.view()
+        making = Making(state.round, state.average, view, groups, state.models, state.average, uploads)
+        began = time.perf_counter()
+        made: Made[E] = self.expert.close(world, state.experts, making)  # type: ignore[attr-defined]
+        took = Info({"seconds_expert": time.perf_counter() - began})
+        after = replace(state, expert=made.expert, experts=made.memory)
+        return self._surveyed(world, after, made.info + took)
 
     def serve(self, world: World, state: State[G, A, E], ids: IntVector) -> Served:
         """Rows: the groups' models, then the average, then the expert where there is one."""
@@ -213,6 +240,8 @@ class Composed(Generic[G, A, E]):
         if state.expert is None and getattr(self.aggregate, "sends_other", False):
             # what is sent is no model to use (FedDyn's is the average and a correction): the average is
             receives, group = np.full(ids.size, base), np.full(ids.size, base)
+        if state.expert is not None and self._for_use:
+            receives = np.full(ids.size, base + 1)
         return Served(
             models,
             receives,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disue.methods.alone import local_only
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -95,10 +96,15 @@ SINGLE: dict[str, Listed] = {
 
 # -- one model for all, distilled on the server or corrected there --------------------------------------
 
+CCVR = (
+    "M. Luo et al., No Fear of Heterogeneity: Classifier Calibration for Federated Learning with Non-IID Data, "
+    "NeurIPS 2021, arXiv 2106.05001"
+)
 FEDDF = "T. Lin et al., Ensemble Distillation for Robust Model Fusion in FL, NeurIPS 2020, arXiv 2006.07242"
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
+    "ccvr": Listed(ccvr, "fedavg, its classifier calibrated on virtual features after training", CCVR),
 }
 
 

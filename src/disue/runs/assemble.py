@@ -293,6 +293,12 @@ def _with_expert_table(
         if share is not None:
             raise UserError("share has no effect on the start of [method.start]", key="expert.share", found=share)
         return dataclasses.replace(host, expert=part)
+    if getattr(part, "for_use", False):
+        if share is not None:
+            raise UserError(
+                "share has no effect, since nothing starts from this expert", key="expert.share", found=share
+            )
+        return dataclasses.replace(host, expert=part)
     if share is None:
         share = getattr(host.start, "share", 1.0) if host.expert.serves else 1.0
     return with_expert(host, part, share)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from disue.core.errors import unknown
 from disue.core.method import Expert
 from disue.parts.expert.average import AverageExpert
+from disue.parts.expert.calibrated import Calibrated
 from disue.parts.expert.ensemble import EnsembleDistil
 from disue.parts.expert.none import NoExpert
 
@@ -42,6 +43,7 @@ KINDS: Mapping[str, Constructor] = {
     "average": AverageExpert,
     "distil": Distil,
     "ensemble": EnsembleDistil,
+    "calibrated": Calibrated,
 }
 
-__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Distil", "EnsembleDistil", "NoExpert", "family"]
+__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Calibrated", "Distil", "EnsembleDistil", "NoExpert", "family"]
