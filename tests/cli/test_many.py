@@ -79,7 +79,7 @@ def test_compare_and_tune_from_the_command_line(
     assert "1/1  all / fedavg / local.lr = 0.05" in tuned.stderr
     found = disue("compare", "tiny.tuned.toml", "--out", "runs/tiny", "-j", "1", "--latex")
     assert found.exit_code == 0, found.output
-    assert "\\toprule" in found.stdout and found.stdout.endswith("runs/tiny/table.tex\n")
+    assert "\\toprule" in found.stdout and found.stdout.endswith("runs/tiny/table.tex\nruns/tiny/report.html\n")
     assert "1/1  all / fedavg / seed 0" in found.stderr and "local.lr" not in found.stderr
     again = disue("compare", "tiny.tuned.toml", "--out", "runs/tiny", "-j", "1")
     assert "Global test accuracy" in again.stdout and again.stderr.startswith("tiny.tuned.toml into runs/tiny")

@@ -14,7 +14,7 @@ from disue.runs.spec import Spec
 from disue.study import pairs as compared
 from disue.study.latex import escaped, latex
 from disue.study.markdown import markdown
-from disue.study.pairs import host_of, pairs, plain_fedavg
+from disue.study.pairs import hosts, pairs, plain_fedavg
 from disue.study.whole import sections
 
 PAIRS = """
@@ -77,14 +77,9 @@ def test_rows_with_privileges_are_marked_in_the_tables(tmp_path: Path) -> None:
 
 def test_hosts_are_found_by_their_parts(tmp_path: Path) -> None:
     plan = study(tmp_path, PAIRS)
-    hosts = {row.label: host_of(plan, "Dir(0.1)", row) for row in plan.rows}
-    assert {label: host.label if host else "" for label, host in hosts.items()} == {
-        "FedAvg": "",
-        "IFCA": "",
-        "IFCA + expert": "IFCA",
-        "ours": "ours, no expert",
-        "ours, no expert": "",
-    }
+    assert hosts(plan, "Dir(0.1)") == {"IFCA + expert": "IFCA", "ours": "ours, no expert"}
+    named = study(tmp_path, PAIRS.replace('label = "ours"', 'label = "ours"\nhost = "IFCA"'))
+    assert hosts(named, "Dir(0.1)")["ours"] == "IFCA"
     fedavg = plain_fedavg(plan, "Dir(0.1)")
     assert fedavg is not None and fedavg.label == "FedAvg"
 

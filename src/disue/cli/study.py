@@ -36,6 +36,7 @@ def compare(study: Path, out: Path | None, jobs: int, latex: bool, data_dir: Pat
         shown = table.with_suffix(".tex") if latex else table
         click.echo(shown.read_text(encoding="utf-8"))
         click.echo(str(shown))
+        click.echo(str(table.with_name("report.html")))
 
 
 @click.command()

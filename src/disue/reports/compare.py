@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from disue.reports.axes import esc
 from disue.reports.folder import RunRecord
 from disue.reports.html import Cell, card, table
-from disue.reports.lines import Series, curves
+from disue.reports.lines import Axes, Series, curves
 from disue.reports.sections import PHASES, origin
 from disue.reports.words import duration, percent, rounds_of, signed, size
 
@@ -106,7 +106,7 @@ def overview(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         ]
         unit = "accuracy, %" if metric == "served_global" else "points"
         described = ", ".join(f"{name} {percent(run.last10(metric))}" for run, name in zip(runs, names, strict=True))
-        out += card(title, why, curves(f"all-{metric}", title, f"Last ten rounds: {described}", lines, unit))
+        out += card(title, why, curves(f"all-{metric}", title, f"Last ten rounds: {described}", lines, Axes(y=unit)))
     return f'<div class="grid">{out}</div>'
 
 

@@ -17,6 +17,7 @@ from disue.study.markdown import markdown
 from disue.study.place import locked
 from disue.study.plan import Chosen, Study
 from disue.study.queue import OnProgress, run_all
+from disue.study.report import page
 from disue.study.results import collect
 from disue.study.tune import choose
 from disue.study.whole import sections
@@ -59,4 +60,5 @@ def write(plan: Study, out: Path, chosen: Chosen) -> Path:
     found = sections(results)
     write_text(out / "table.md", markdown(found))
     write_text(out / "table.tex", latex(found))
+    write_text(out / "report.html", page(results, out, found))
     return out / "table.md"

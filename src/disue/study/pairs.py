@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from disue.runs.assemble import AnyMethod
 from disue.study.plan import Row, Study
 from disue.study.results import Values
 from disue.study.statistics import ENOUGH, Mean, differences, holm, mean, paired, t_test
@@ -45,40 +45,40 @@ def plain_fedavg(plan: Study, setting: str) -> Row | None:
     return None
 
 
-def host_of(plan: Study, setting: str, row: Row) -> Row | None:
-    """The row that is this one without its expert: as named, else one with the same local part, grouping and
-    aggregate whose expert does nothing, an idle expert (`enabled = false`) before none at all."""
-    if row.host:
-        return plan.row(row.host)
-    method = plan.spec(setting, row, {}).build()
-    if _idle(method.expert):
-        return None
-    wanted = (method.local, method.grouping, method.aggregate)
-    hosts: list[tuple[bool, Row]] = []
-    for other in plan.rows:
-        if other is row or setting not in plan.of(other):
-            continue
-        theirs = plan.spec(setting, other, {}).build()
-        if _idle(theirs.expert) and (theirs.local, theirs.grouping, theirs.aggregate) == wanted:
-            hosts.append((not theirs.expert.serves, other))
-    return min(hosts, key=lambda found: found[0])[1] if hosts else None
+def hosts(plan: Study, setting: str) -> dict[str, str]:
+    """Row → the row that is it without its expert: as named, else one with the same local part, grouping and aggregate
+    whose expert does nothing, an idle expert (`enabled = false`) before none at all."""
+    rows = [row for row in plan.rows if setting in plan.of(row)]
+    methods = {row.label: plan.spec(setting, row, {}).build() for row in rows}
+    plain = sorted((label for label in methods if _idle(methods[label])), key=lambda o: not methods[o].expert.serves)
+    out = {}
+    for row in rows:
+        mine = methods[row.label]
+        same = [label for label in plain if _host(methods[label]) == _host(mine)]
+        host = row.host or (same[0] if same and not _idle(mine) else "")
+        if host:
+            out[row.label] = host
+    return out
 
 
-def _idle(expert: Any) -> bool:
-    return not expert.serves or getattr(expert, "enabled", True) is False
+def _host(method: AnyMethod) -> tuple[object, ...]:
+    return method.local, method.grouping, method.aggregate
+
+
+def _idle(method: AnyMethod) -> bool:
+    return not method.expert.serves or getattr(method.expert, "enabled", True) is False
 
 
 def pairs(plan: Study, values: Values, setting: str) -> list[Pair]:
     """Differences of every row to FedAvg, to its host and to the rows it names, in what clients receive, and in what
     its own tuning maximises where that is something else."""
     out = []
-    fedavg = plain_fedavg(plan, setting)
+    fedavg, without = plain_fedavg(plan, setting), hosts(plan, setting)
     for row in plan.rows:
         if setting not in plan.of(row):
             continue
-        host = host_of(plan, setting, row)
         others = [(fedavg.label, "FedAvg")] if fedavg else []
-        others += [(host.label, "host")] if host else []
+        others += [(without[row.label], "host")] if row.label in without else []
         others += [(label, "named") for label in row.against]
         seen = {row.label}
         for label, why in others:

@@ -52,7 +52,7 @@ SHORT = {
     "ari": "ARI",
     "ami": "AMI",
 }
-QUANTITIES = (("rounds_to", "Rounds"), ("bytes_to", "Bytes, up and down,"), ("client_seconds_to", "Client-seconds"))
+QUANTITIES = {"rounds_to": "Rounds", "bytes_to": "Bytes, up and down,", "client_seconds_to": "Client-seconds"}
 
 
 @dataclass(frozen=True)
@@ -160,23 +160,35 @@ def _differences(results: Results, values: Values, setting: str) -> Table | None
 def _targets(results: Results, values: Values, setting: str, labels: Sequence[str], spec: Spec | None) -> list[Table]:
     levels = spec.evaluate.targets if spec else ()
     out = []
-    for quantity, words in QUANTITIES:
+    for quantity, words in QUANTITIES.items():
         rows: list[tuple[Cell, ...]] = []
         for label in labels:
             seeds = len(values.get((setting, label, SERVED), {}))
             if seeds:
-                found = [values.get((setting, label, f"{TOTALS}{quantity}_{level:g}"), {}) for level in levels]
-                rows.append((label, *(_reached(quantity, list(cell.values()), seeds) for cell in found)))
-        if levels and any(cell is not None for row in rows for cell in row[1:]):
+                rows.append((label, *(_reached(values, setting, label, level, seeds, quantity) for level in levels)))
+        if any(cell != "–" for row in rows for cell in row[1:]):
             caption = f"{words} to a served accuracy, mean over the seeds that reach it; –: none does."
             out.append(Table(quantity, caption, ("", *(f"{level:g} %" for level in levels)), tuple(rows)))
     return out
 
 
-def _reached(quantity: str, found: Sequence[float], seeds: int) -> Cell:
-    """The mean over the seeds that reach the level, and how many those are; an interval would be of those alone."""
+def _mean(values: Values, setting: str, label: str, level: float, quantity: str) -> tuple[str, int]:
+    """In words, with the number of seeds that reach the level; an interval would be of those alone."""
+    found = list(values.get((setting, label, f"{TOTALS}{quantity}_{level:g}"), {}).values())
     if not found:
-        return None
+        return "–", 0
     centre = mean(found).mean
-    words = {"rounds_to": f"{centre:.0f}", "bytes_to": size(centre), "client_seconds_to": duration(centre)}[quantity]
-    return words if len(found) == seeds else f"{words} ({len(found)} of {seeds} seeds)"
+    written = {"rounds_to": f"{centre:.0f}", "bytes_to": size(centre), "client_seconds_to": duration(centre)}
+    return written[quantity], len(found)
+
+
+def _reached(values: Values, setting: str, label: str, level: float, seeds: int, quantity: str) -> str:
+    words, n = _mean(values, setting, label, level, quantity)
+    return f"{words} ({n} of {seeds} seeds)" if 0 < n < seeds else words
+
+
+def reached(values: Values, setting: str, label: str, level: float, seeds: int) -> tuple[str, str]:
+    """Rounds to a level; and bytes, client time and how many seeds reach it where not all do."""
+    (rounds, n), (sent, _), (spent, _) = (_mean(values, setting, label, level, q) for q in QUANTITIES)
+    few = f", {n} of {seeds} seeds" if n < seeds else ""
+    return (rounds, f"{sent}, {spent}{few}") if n else (rounds, "")

@@ -35,8 +35,8 @@ def _comparisons(results: Results, values: Values) -> tuple[Table, str] | None:
             f"{one.setting}: {one.a} − {one.b}, {one.metric}",
             "–" if one.difference is None else str(one.difference.n),
             None if one.difference is None else Figure(one.difference, signed=True),
-            _p(one.p),
-            _p(one.adjusted),
+            p_cell(one.p),
+            p_cell(one.adjusted),
         )
         for one in found
     ]
@@ -60,10 +60,16 @@ def verdict(found: Sequence[Tested]) -> str:
     return " ".join(words)
 
 
-def _p(value: float | None) -> str:
+def p_cell(value: float | None) -> str:
+    """A p in a table."""
     if value is None:
         return "–"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def p_words(value: float) -> str:
+    """A p in a sentence: "p = 0.0132"."""
+    return f"p {p_cell(value)}" if value < 0.0001 else f"p = {p_cell(value)}"
 
 
 def scores(results: Results, values: Values, metric: str = SERVED) -> dict[str, list[float]]:
@@ -85,7 +91,7 @@ def _ranks(results: Results, values: Values) -> tuple[Table, str] | None:
     rows = tuple((label, f"{rank:.2f}") for label, rank in placed)
     caption = f"Mean rank in served accuracy over {found.settings} settings; 1 is best."
     note = (
-        f"Friedman's test that all rows are alike: p = {_p(found.p)}. By Nemenyi's test rows less than "
+        f"Friedman's test that all rows are alike: {p_words(found.p)}. By Nemenyi's test rows less than "
         f"{found.critical:.2f} ranks apart are not told apart at the 5 % level."
     )
     return Table("ranks", caption, ("", "mean rank"), rows), note
