@@ -161,14 +161,19 @@ class Bed:
     # -- the same for a reference ------------------------------------------------------------------------
 
     def passes(
-        self, client: int, round: int, local: Local | Mapping[str, Any] = LOCAL, dtype: torch.dtype = torch.float64
+        self,
+        client: int,
+        round: int,
+        local: Local | Mapping[str, Any] = LOCAL,
+        dtype: torch.dtype = torch.float64,
+        stream: str = "batches",
     ) -> Passes:
         """The batches of a client in a round, as our engine draws them."""
         if isinstance(local, Mapping):
             local = KINDS["erm"](**{k: local[k] for k in ("epochs", "steps", "batch", "lr") if k in local})
         sgd: Sgd = local.phases[0].sgd
         x, y = self.held.train(client)
-        draws = Draws(Work(self.network, self.streams, "batches", round), client)
+        draws = Draws(Work(self.network, self.streams, stream, round), client)
         found = []
         for order, cuts in draws.passes("model", len(y), sgd, 1):
             rows = [order[cut] for cut in cuts]
@@ -181,13 +186,18 @@ class Bed:
         return module if vector is None else self.load(module, vector)
 
     def load(self, module: nn.Module, vector: np.ndarray) -> nn.Module:
-        """The module itself, with these weights."""
-        at, values = 0, torch.from_numpy(np.array(vector, np.float64))
+        """The module itself, with these weights and statistics."""
+        layout, state = self.network.layout, module.state_dict()
         with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.copy_(values[at : at + parameter.numel()].view_as(parameter))
-                at += parameter.numel()
+            for entry in layout.entries:
+                values = np.array(vector[layout.slices[entry.name]], np.float64)
+                state[entry.name].copy_(torch.from_numpy(values).view(entry.shape))
         return module
+
+    def vector(self, module: nn.Module) -> np.ndarray:
+        """(d,) float64: weights and statistics of a module, in the order of the layout."""
+        state = module.state_dict()
+        return flat([state[entry.name] for entry in self.network.layout.entries])
 
 
 def flat(of: nn.Module | Mapping[str, Any] | Sequence[Any]) -> np.ndarray:
