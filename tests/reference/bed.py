@@ -122,14 +122,14 @@ class Bed:
         module = build("mlp", shape, classes, seed, hidden=(6,)) if module is None else module
         self.network, self.start = TorchNetwork(module, shape, kind), flatten(module)
         self.streams, self.seed, self.shape, self.kind = Streams(seed), seed, shape, kind
+        self.public: np.ndarray | None = None
 
     @property
     def world(self) -> World:
         ids, layout = self.held.ids, self.network.layout
         sizes = np.array([self.held.size(i) for i in ids.tolist()])
-        return World(
-            layout, Census(ids, sizes, self.held.classes), self.network, self.streams, ROUNDS, redraw=self.fresh
-        )
+        census = Census(ids, sizes, self.held.classes)
+        return World(layout, census, self.network, self.streams, ROUNDS, public=self.public, redraw=self.fresh)
 
     def fresh(self, index: int) -> np.ndarray:
         """The index-th further draw of the initialiser."""
