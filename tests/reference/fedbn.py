@@ -82,4 +82,6 @@ class _Loader:
 
 if __name__ == "__main__":
     what = "train, communication"
-    raise SystemExit(main("fedbn", Reference("med-air/FedBN", "federated/fed_digits.py", what, authors, under="federated")))
+    raise SystemExit(
+        main("fedbn", Reference("med-air/FedBN", "federated/fed_digits.py", what, authors, under="federated"))
+    )

@@ -25,7 +25,10 @@ def authors(root: Path) -> Apart:
         sys.modules.setdefault(name, Absent(name))
     code = source(root, "pcode.aggregation.noise_knowledge_transfer")
     code.agg_utils.modify_model_trainable_status = _trainable
-    for scheme, name in (("avg_logits", "expert"), ("avg_losses", "expert (mean of the teachers' losses, its default)")):
+    for scheme, name in (
+        ("avg_logits", "expert"),
+        ("avg_losses", "expert (mean of the teachers' losses, its default)"),
+    ):
         for found in bed.play(bed.method("feddf", steps=STEPS, batch=BATCH, lr=LR)):
             rows = drawn(len(bed.public), STEPS, BATCH, bed.streams("distil", found.index))
             batches = [(torch.from_numpy(bed.public[at]),) for at in rows]
@@ -59,6 +62,4 @@ def _trainable(conf: Any, model: nn.Module, trainable: bool) -> nn.Module:
 if __name__ == "__main__":
     under = "codes/FedDF-code"
     file, what = f"{under}/pcode/aggregation/noise_knowledge_transfer.py", "NoiseKTSolver.distillation"
-    raise SystemExit(
-        main("feddf", Reference("epfml/federated-learning-public-code", file, what, authors, under=under))
-    )
+    raise SystemExit(main("feddf", Reference("epfml/federated-learning-public-code", file, what, authors, under=under)))

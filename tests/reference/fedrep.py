@@ -26,7 +26,7 @@ def authors(name: str) -> Any:
         args = SimpleNamespace(alg=name, dataset="bed", local_ep=3, local_rep_ep=1, local_updates=10**9, device="cpu")
         for mended, note in ((False, ""), (True, " (biases decayed too)")):
             code.torch = SimpleNamespace(optim=SimpleNamespace(SGD=_decaying)) if mended else torch
-            heads = {i: bed.start[head] for i in bed.held.data}
+            heads = dict.fromkeys(bed.held.data, bed.start[head])
             for found in bed.play(bed.method(name, OURS)):
                 for client, end in found.ends.items():
                     received = found.start.copy()
