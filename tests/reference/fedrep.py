@@ -17,7 +17,7 @@ OURS = {**LOCAL, "epochs": 3, "momentum": 0.5, "weight_decay": 1e-4}  # the last
 
 def authors(name: str) -> Any:
     def run(root: Path) -> Apart:
-        """`LocalUpdate.train` from what ours were sent, with heads of its own; it decays no bias, and then we let it."""
+        """`LocalUpdate.train` from what ours were sent, with heads of its own; it decays no bias: then we let it."""
         bed, out = Bed(), Apart()
         sys.modules["models.test"] = Absent("models.test")  # Python 3 cannot read it: tabs and spaces
         code, head = source(root, "models.Update"), bed.network.layout.mask(HEAD)
