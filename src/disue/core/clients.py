@@ -181,7 +181,10 @@ def private_of(local: object, layout: Layout) -> Mask:
 
 
 class Probe(Protocol):
-    """Something a client computes from its data without training: named arrays that go up."""
+    """Something a client computes from its data without training: named arrays that go up.
+
+    With an attribute `model` that is False it looks at the data alone, and where nothing is trained no model is sent.
+    """
 
     def __call__(self, inputs: Array, labels: IntVector, order: Order) -> Mapping[str, Array]: ...
 

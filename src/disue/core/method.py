@@ -144,7 +144,10 @@ class Grouping(Protocol[M]):
 
     def init(self, world: World) -> Assigned[M]: ...
     def survey(self, world: World, round: int) -> IntVector | None:
-        """Clients to be surveyed (one epoch, updates used for grouping only) before `round`; usually None."""
+        """Clients to be surveyed (one epoch, updates used for grouping only) before `round`; usually None.
+
+        A part with a `probe` (see `Orders`) surveys data instead: of these clients those that have no group yet.
+        """
         ...
 
     def assign(

@@ -28,10 +28,16 @@ class Traffic:
         self._sent: dict[int, set[str]] = {}
         self._names: dict[int, str] = {}
         self._labels = False
+        self._blind = orders.local is None and not getattr(orders.probe, "model", True)
         self._shared = ~private_of(orders.local, world.layout)  # entries that travel at all
 
     def start(self, client: int, rows: Sequence[int]) -> None:
-        """The vectors that a client is sent, as rows of the orders' starts; and the extras."""
+        """The vectors that a client is sent, as rows of the orders' starts; and the extras.
+
+        None where it trains nothing and its probe looks at its data alone.
+        """
+        if self._blind:
+            rows = ()
         sent = self._sent.setdefault(client, set())
         for row in dict.fromkeys(rows):
             if row not in self._names:

@@ -27,6 +27,7 @@ from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
+from disue.methods.pacfl import pacfl
 from disue.methods.plugin import with_expert
 from disue.methods.scaffold import scaffold
 from disue.methods.table import TABLE, Listed
@@ -59,6 +60,7 @@ __all__ = [
     "ifca",
     "local_only",
     "moon",
+    "pacfl",
     "scaffold",
     "wecfl",
     "with_expert",

@@ -112,10 +112,14 @@ class Composed(Generic[G, A, E]):
     def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
         """One epoch of the clients that the grouping wants to see, from the vector that all share.
 
-        A grouping with `survey_from` "group" sees them from their groups' models.
+        A grouping with `survey_from` "group" sees them from their groups' models. One with a `probe` has it answered by
+        those who have no group yet, and trains nothing; its `extras` are what the probe sends.
         """
         ids = self.grouping.survey(world, state.round)
-        if ids is None:
+        probe = getattr(self.grouping, "probe", None)
+        if ids is not None and probe is not None:
+            ids = ids[state.groups.at(ids) == UNKNOWN]
+        if ids is None or not ids.size:
             return None
         if getattr(self.grouping, "survey_from", "") == "group":
             chosen = FromGroup().choose(world, state.view(), ids)
@@ -129,8 +133,11 @@ class Composed(Generic[G, A, E]):
             starts=starts,
             which=which,
             origin=origin_of(starts),
-            local=self.local.at(state.round).brief(1),
-            report=Report(sight=self.grouping.sight, parts=self.grouping.parts),
+            local=self.local.at(state.round).brief(1) if probe is None else None,
+            probe=probe,
+            report=Report(
+                sight=self.grouping.sight, parts=self.grouping.parts, extras=getattr(self.grouping, "extras", ())
+            ),
             stream=SURVEY,
         )
 

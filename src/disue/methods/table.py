@@ -39,6 +39,7 @@ from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
+from disue.methods.pacfl import pacfl
 from disue.methods.scaffold import scaffold
 
 
@@ -123,12 +124,18 @@ FEDGROUP = (
     "2021, arXiv 2010.06870"
 )
 
+PACFL = (
+    "S. Vahidian et al., Efficient Distribution Similarity Identification in Clustered Federated Learning via "
+    "Principal Angles Between Client Data Subspaces, AAAI 2023, arXiv 2209.10526"
+)
+
 CLUSTERED: dict[str, Listed] = {
     "ifca": Listed(ifca, "one model per group, each client chooses by its loss", IFCA),
     "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
     "fesem": Listed(fesem, "one model per group of similar models", FESEM),
     "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
     "fedgroup": Listed(fedgroup, "groups from a cold start by main directions", FEDGROUP),
+    "pacfl": Listed(pacfl, "groups by angles between the clients' data, before training", PACFL),
     "clustered": Listed(clustered, "one model per group of similar updates", ""),
 }
 

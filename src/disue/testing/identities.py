@@ -102,6 +102,17 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("with clients of one size it is fesem", "fesem", {"k": 3}, {"k": 3}, under=EQUAL),
     ),
     "fedgroup": (Same("one group is fedavg", "fedavg", {"k": 1}),),
+    "pacfl": (
+        Same("one group is fedavg", "fedavg", {"k": 1}),
+        Same("no angle too large: fedavg", "fedavg", {"k": 0, "beta": 90.0}),
+        Same(
+            "every angle too large: groups of one",
+            "clustered",
+            {"k": 0, "beta": -1.0},
+            {"grouping": {"kind": "alone"}},
+            of="models",
+        ),
+    ),
     "clustered": (
         Same("k = 1 is fedavg", "fedavg", {"k": 1}),
         Same("with the grouping one it is fedavg", "fedavg", {"grouping": {"kind": "one"}}),

@@ -1,5 +1,6 @@
 """Who belongs together?"""
 
+from disue.parts.grouping.angles import PrincipalAngles
 from disue.parts.grouping.bipartition import Bipartition
 from disue.parts.grouping.by_choice import ByChoice
 from disue.parts.grouping.cold_start import ColdStart
@@ -18,6 +19,7 @@ KINDS: dict[str, type] = {
     "nearest": Nearest,
     "bipartition": Bipartition,
     "cold-start": ColdStart,
+    "principal-angles": PrincipalAngles,
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Nothing",
     "OneGroup",
     "Oracle",
+    "PrincipalAngles",
     "Random",
     "Seen",
 ]

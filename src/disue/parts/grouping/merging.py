@@ -61,6 +61,8 @@ def merge(distances: Float64, linkage: str = "average", weights: Array | None = 
         pairs[step], heights[step] = (a, b), d[a, b]
         if linkage == "average":
             row = (sizes[a] * d[a] + sizes[b] * d[b]) / (sizes[a] + sizes[b])
+        elif linkage == "weighted":  # as if both were of one size
+            row = (d[a] + d[b]) / 2
         elif linkage == "complete":
             row = np.maximum(d[a], d[b])
         else:
