@@ -1,7 +1,7 @@
 """The methods that press hardest on the seams, as short local parts: each fits, and each says one fact.
 
-FedSoft (shares over several starts), CAM (two branches in one vector), PACFL (a survey of data), pFedMe (trains by
-itself). Only their client side; sums by hand.
+FedSoft (shares over several starts), CAM (two branches in one vector), PACFL (a survey of data). Only their client
+side; sums by hand.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from disue.core.clients import Context, Finished
+from disue.core.clients import Context
 from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
 from disue.core.orders import Report, Sight
@@ -247,41 +247,3 @@ def test_pacfl_angle_does_not_depend_on_the_basis():
     found = surveyed({4001: [3 * e[0], e[1]], 17: turned}, each=2)
     assert np.degrees(np.arccos(np.abs(found[4001][:, :2].T @ found[17][:, :2]).max())) == pytest.approx(45, abs=1e-3)
     assert angle(found[4001], found[17]) == pytest.approx(0.0, abs=0.1)
-
-
-# -- pFedMe: an inner loop that phases cannot say -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PFedMe(Erm):
-    """θ ← θ − η_p(∇F(θ) + λ(θ − w)), K times on one batch; then w ← w − ηλ(w − θ)."""
-
-    inner: int = 60
-    strength: float = 1.0
-
-    def train(self, network, inputs, labels, context, seed):
-        w = torch.from_numpy(np.array(context.trained["model"]))
-        for _ in range(self.steps):
-            theta = w.clone()
-            for _ in range(self.inner):
-                leaf = theta.clone().requires_grad_()
-                loss = 0.5 * (network.forward(leaf, inputs, train=True)[0] - 1).square().sum(1).mean()
-                (gradient,) = torch.autograd.grad(loss, leaf)
-                theta = theta - 0.3 * (gradient + self.strength * (theta - w))
-            w = w - self.lr * self.strength * (w - theta)
-        return {"model": w.numpy(), "theta": theta.numpy()}
-
-    def finish(self, ends, steps, context, order):
-        return Finished(ends["model"], memory={"theta": ends["theta"]})
-
-
-def test_pfedme_meets_its_prox_point():
-    """F = ½(θ − 1)², λ = 1, w = 0: θ* = (1 + 0) / 2, and w moves by ηλ(θ* − w)."""
-    b = bed("linear")
-    held = Held({i: (np.zeros((4, 5), np.float32), np.zeros(4, np.int64)) for i in IDS})
-    b = Bed(b.module, b.shape, held, "vector")
-    engine = b.engine()
-    uploads = engine.answer(b.world(), b.orders(PFedMe(steps=1, lr=0.25), starts=np.zeros((1, 24), np.float32)))
-    np.testing.assert_allclose(engine.memory.get(902)["theta"][20:], 0.5, atol=1e-6)
-    np.testing.assert_allclose(uploads.ends[902][20:], 0.125, atol=1e-6)
-    assert uploads.notes

@@ -110,6 +110,46 @@ class Phase(Protocol):
         ...
 
 
+class Step(Protocol):
+    """One step of a phase that walks, as its backend offers it."""
+
+    @property
+    def moves(self) -> Tensor:
+        """(d,) of bool: the entries that the phase trains."""
+        ...
+
+    def slope(self, at: Tensor, batch: int = 0) -> Tensor:
+        """The gradient (d,) of the phase's loss at any vector, on one of the step's batches: clipped, then with weight
+        decay; 0 where nothing moves. Tracked statistics inside `at` follow the batch, in place."""
+        ...
+
+    def along(self, vector: str, way: Tensor) -> Tensor:
+        """The trained vector of that name after a step of SGD along `way` (d,): momentum, rate, entries that move."""
+        ...
+
+
+@runtime_checkable
+class Walking(Protocol):
+    """A phase that says its step itself, as one gradient is not enough: an inner loop, second order, a mixture.
+
+    Its `correct` is not asked. `loop` and `lean` train it.
+    """
+
+    @property
+    def batches(self) -> int:
+        """Batches that one step takes; the batches of a pass that make no whole step are left out."""
+        ...
+
+    @property
+    def gradients(self) -> int:
+        """Gradients that one step takes: what it costs."""
+        ...
+
+    def walk(self, step: Step, context: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The vectors that the step has moved, by name; `context` holds every vector as it stands."""
+        ...
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a client hands over at the end of its round."""
@@ -204,6 +244,8 @@ __all__ = [
     "Probe",
     "SelfTrained",
     "Sgd",
+    "Step",
+    "Walking",
     "personal_of",
     "private_of",
 ]

@@ -39,15 +39,29 @@ class Draws:
 
     def passes(self, vector: str, size: int, sgd: Sgd, least: int) -> Iterator[tuple[IntVector, list[slice]]]:
         """Per pass: the samples in their order (n,), and the slices of it that are batches."""
+        cuts = batches(size, sgd.batch, least)
+        for order, left in self._orders(vector, size, sgd, len(cuts)):
+            yield order, cuts[:left]
+
+    def steps(self, vector: str, size: int, sgd: Sgd, least: int, count: int) -> Iterator[list[IntVector]]:
+        """Per step the samples of its `count` batches, which are the next ones of the pass."""
+        cuts = batches(size, sgd.batch, least)
+        if len(cuts) < count:
+            cuts = shared_out(size, least, count)
+        for order, left in self._orders(vector, size, sgd, len(cuts) // count):
+            for at in range(min(left, len(cuts) // count)):
+                yield [order[cut] for cut in cuts[at * count : (at + 1) * count]]
+
+    def _orders(self, vector: str, size: int, sgd: Sgd, steps: int) -> Iterator[tuple[IntVector, int]]:
+        """Per pass of so many steps: the samples in their order, and how many steps are left."""
         key = (self.work.round, self.client)
         rng = self._batches.setdefault(vector, self.work.streams(self.work.stream, *key))
-        cuts = batches(size, sgd.batch, least)
-        passes = -(-sgd.steps // len(cuts)) if sgd.steps else sgd.epochs
+        passes = -(-sgd.steps // steps) if sgd.steps else sgd.epochs
         orders = np.argsort(rng.random((passes, size)), axis=1, kind="stable")
-        left = sgd.steps or passes * len(cuts)
+        left = sgd.steps or passes * steps
         for order in orders:
-            yield order, cuts[:left]
-            left -= len(cuts)
+            yield order, left
+            left -= steps
 
     def augment(self, vector: str, inputs: Tensor) -> Tensor:
         """A batch as it is trained on."""
@@ -77,6 +91,19 @@ def batches(size: int, batch: int, least: int = 1) -> list[slice]:
     if len(starts) > 1 and size - starts[-1] < least:
         starts.pop()
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], size], strict=True)]
+
+
+def shared_out(size: int, least: int, count: int) -> list[slice]:
+    """A pass that is too short for a step of `count` batches, as one all the same: in parts of equal size, or, where
+    these were too small, as that many times the whole.
+
+    >>> [(b.start, b.stop) for b in shared_out(5, 1, 2)], [(b.start, b.stop) for b in shared_out(3, 2, 2)]
+    ([(0, 3), (3, 5)], [(0, 3), (0, 3)])
+    """
+    if size < count * least:
+        return [slice(0, size)] * count
+    ends = np.cumsum([len(part) for part in np.array_split(np.arange(size), count)]).tolist()
+    return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 def steps_of(sgd: Sgd, size: int) -> int:

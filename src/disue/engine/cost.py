@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from disue.core.clients import Local, SelfTrained
+from disue.core.clients import Local, Phase, SelfTrained, Walking
 from disue.core.world import Network
 from disue.engine.batches import steps_of
 from disue.models.split import both
@@ -44,4 +44,15 @@ def passes(local: Local, sizes: Mapping[int, int]) -> float:
     """Samples that go through training in one exchange."""
     if isinstance(local, SelfTrained):
         return float(sum(sizes.values()))
-    return float(sum(steps_of(p.sgd, n) * min(p.sgd.batch, n) for p in local.phases for n in sizes.values()))
+    return float(
+        sum(
+            _gradients(phase) * steps_of(phase.sgd, size) * min(phase.sgd.batch, size)
+            for phase in local.phases
+            for size in sizes.values()
+        )
+    )
+
+
+def _gradients(phase: Phase) -> float:
+    """How often a phase looks at each of its samples."""
+    return phase.gradients / phase.batches if isinstance(phase, Walking) else 1.0

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from disue.core.checks import Array
-from disue.core.clients import Batch, Local, Phase, SelfTrained, Sgd
+from disue.core.checks import Array, IntVector
+from disue.core.clients import Batch, Local, Phase, SelfTrained, Sgd, Walking
 from disue.core.errors import UserError
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, corrects, moves, normalised, prepare, tensors
+from disue.engine.walking import Walk, WalkingPhase
 from disue.models.flat import FlatModule, bind
 from disue.models.innermost import innermost
 
@@ -82,8 +83,13 @@ class _Seat:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for phase in job.local.phases:
             self.model.set(vectors[phase.vector])
-            made, samples, losses = self._phase(phase, {**fixed, **vectors}, draws, inputs, job.labels)
-            vectors[phase.vector] = self.model.flat.clone()
+            context = {**fixed, **vectors}
+            if isinstance(phase, Walking):
+                made, samples, losses = self._walk(phase, context, draws, inputs, job.labels)
+                vectors = {name: context[name] for name in vectors}
+            else:
+                made, samples, losses = self._phase(phase, context, draws, inputs, job.labels)
+                vectors[phase.vector] = self.model.flat.clone()
             if phase.vector == "model":
                 steps, seen, total = steps + made, seen + samples, total + losses
         ends = {name: vector.cpu().numpy() for name, vector in vectors.items()}
@@ -93,12 +99,8 @@ class _Seat:
         self, phase: Phase, context: Mapping[str, Tensor], draws: Draws, data: Tensor, labels: Tensor
     ) -> tuple[int, int, Tensor]:
         """(steps, samples seen, sum of their losses). The model's flat buffer is moved."""
-        layout, sgd, model = self.network.layout, phase.sgd, self.model
-        if phase.trains not in self.moves:
-            self.moves[phase.trains] = moves(layout, phase.trains)
-        found = self.moves[phase.trains]
-        prepare(model.module, layout, found, len(labels))
-        trained = [weight for weight in model.bound.parameters if weight.requires_grad]
+        sgd, model = phase.sgd, self.model
+        found, trained = self._prepared(phase, len(labels))
         named: dict[str, _Bound] = {}
 
         def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
@@ -128,6 +130,49 @@ class _Seat:
         model.gather()
         return steps, samples, total
 
+    def _walk(
+        self, phase: WalkingPhase, context: dict[str, Tensor], draws: Draws, data: Tensor, labels: Tensor
+    ) -> tuple[int, int, Tensor]:
+        """(steps, samples seen, sum of their losses); `context` holds the vectors as they then stand."""
+        model, (found, trained) = self.model, self._prepared(phase, len(labels))
+        mask = torch.zeros_like(model.flat, dtype=torch.bool)
+        for start, stop in found.runs:
+            mask[start:stop] = True
+
+        def gradient(at: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+            model.set(at)
+            with torch.enable_grad(), draws.work.cast():
+                loss = phase.loss(lambda inputs, name=None: model.bound.both(inputs), batch, context)
+            slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+            return loss.detach(), self._flat(found, slopes, torch.zeros_like(model.flat)), model.flat
+
+        def gather(some: IntVector) -> Batch:
+            rows = torch.from_numpy(some).to(self.device)
+            return Batch(self._gather(data, rows, draws, phase.vector), labels.index_select(0, rows))
+
+        draws.begin(phase.vector)
+        return Walk(phase, context, mask, gather, gradient, self.least).run(draws, len(labels))
+
+    def _prepared(self, phase: Phase, size: int) -> tuple[Moves, list[nn.Parameter]]:
+        """What the phase moves, and the weights that it trains; the model is ready for it."""
+        layout = self.network.layout
+        if phase.trains not in self.moves:
+            self.moves[phase.trains] = moves(layout, phase.trains)
+        found = self.moves[phase.trains]
+        prepare(self.model.module, layout, found, size)
+        return found, [weight for weight in self.model.bound.parameters if weight.requires_grad]
+
+    @staticmethod
+    def _flat(found: Moves, slopes: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        """Gradients of the trained weights as one vector; `out` is written where something moves."""
+        at = 0
+        for start, stop in found.runs:
+            size, first = 0, at
+            while size < stop - start:
+                size, at = size + slopes[at].numel(), at + 1
+            torch.cat([slope.reshape(-1) for slope in slopes[first:at]], out=out[start:stop])
+        return out
+
     def _gather(self, data: Tensor, rows: Tensor, draws: Draws, vector: str) -> Tensor:
         """Rows of the data as they are trained on, in the data's memory format."""
         if not (self.last and data.ndim == 4):
@@ -148,12 +193,8 @@ class _Seat:
     @torch.no_grad()
     def _step(self, phase: Phase, found: Moves, slopes: tuple[Tensor, ...], context: Mapping[str, Tensor]) -> None:
         """One step on the flat vector, for what needs the gradient as one."""
-        sgd, flat, gradient, at = phase.sgd, self.model.flat, self.gradient, 0
-        for start, stop in found.runs:
-            size, first = 0, at
-            while size < stop - start:
-                size, at = size + slopes[at].numel(), at + 1
-            torch.cat([slope.reshape(-1) for slope in slopes[first:at]], out=gradient[start:stop])
+        sgd, flat = phase.sgd, self.model.flat
+        gradient = self._flat(found, slopes, self.gradient)
         if sgd.clip > 0:
             gradient.mul_((sgd.clip / gradient.norm()).clamp(max=1.0))
         corrected = phase.correct(gradient, flat, context)

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from disue.core.checks import Array
-from disue.core.clients import Batch, Local, Phase, SelfTrained
+from disue.core.checks import Array, IntVector
+from disue.core.clients import Batch, Local, Phase, SelfTrained, Walking
 from disue.core.layout import Layout
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, moves, normalised, prepare, tensors
+from disue.engine.walking import Walk, WalkingPhase
 from disue.models.split import both
 
 
@@ -49,7 +50,14 @@ def _phases(work: Work, job: Job) -> tuple[dict[str, Array], int, float]:
     vectors = tensors(job.context.trained, work.dtype, work.device)
     draws, steps, total, seen = Draws(work, job.id), 0, 0.0, 0
     for phase in job.local.phases:
-        end, losses, sizes = _phase(work, job, phase, {**fixed, **vectors}, draws)
+        context = {**fixed, **vectors}
+        if isinstance(phase, Walking):
+            made, samples, sum_of_losses = _walk(work, job, phase, context, draws)
+            vectors = {name: context[name] for name in vectors}
+            if phase.vector == "model":
+                steps, seen, total = steps + made, seen + samples, total + sum_of_losses
+            continue
+        end, losses, sizes = _phase(work, job, phase, context, draws)
         vectors[phase.vector] = end
         if phase.vector == "model":
             steps += len(losses)
@@ -106,6 +114,32 @@ def _phase(
             losses.append(float(loss.detach()))
             sizes.append(len(rows))
     return _read(module, layout, velocity), losses, sizes
+
+
+def _walk(
+    work: Work, job: Job, phase: WalkingPhase, context: dict[str, Tensor], draws: Draws
+) -> tuple[int, int, float]:
+    """(steps, samples seen, sum of their losses); `context` holds the vectors as they then stand."""
+    layout, like = work.network.layout, context[phase.vector]
+    module, found = _module(work, like), moves(layout, phase.trains)
+    prepare(module, layout, found, len(job.labels))
+    weights = {name: weight for name, weight in module.named_parameters() if name in found.weights}
+
+    def gradient(at: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        _write(module, layout, at)
+        with torch.enable_grad(), work.cast():
+            loss = phase.loss(lambda inputs, name=None: both(module, inputs), batch, context)
+        slopes = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
+        return loss.detach(), _flat(layout, dict(zip(weights, slopes, strict=True)), like), _read(module, layout, like)
+
+    def gather(some: IntVector) -> Batch:
+        rows = torch.from_numpy(some).to(work.device)
+        return Batch(draws.augment(phase.vector, job.inputs[rows]), job.labels[rows])
+
+    draws.begin(phase.vector)
+    walk = Walk(phase, context, _mask(layout, found, work), gather, gradient, 2 if normalised(module) else 1)
+    steps, seen, total = walk.run(draws, len(job.labels))
+    return steps, seen, float(total)
 
 
 def _module(work: Work, vector: Tensor) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from disue.methods.alone import local_only
 from disue.methods.ccvr import ccvr
+from disue.methods.apfl import apfl
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -28,6 +29,8 @@ from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
 from disue.methods.pacfl import pacfl
+from disue.methods.per_fedavg import per_fedavg
+from disue.methods.pfedme import pfedme
 from disue.methods.plugin import with_expert
 from disue.methods.scaffold import scaffold
 from disue.methods.table import TABLE, Listed
@@ -37,6 +40,7 @@ __all__ = [
     "Composed",
     "Listed",
     "ccvr",
+    "apfl",
     "cfl",
     "clustered",
     "disue",
@@ -61,6 +65,8 @@ __all__ = [
     "local_only",
     "moon",
     "pacfl",
+    "per_fedavg",
+    "pfedme",
     "scaffold",
     "wecfl",
     "with_expert",

@@ -11,6 +11,7 @@ from typing import Any
 
 from disue.methods.alone import local_only
 from disue.methods.ccvr import ccvr
+from disue.methods.apfl import apfl
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -40,6 +41,8 @@ from disue.methods.fesem import fesem, wecfl
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
 from disue.methods.pacfl import pacfl
+from disue.methods.per_fedavg import per_fedavg
+from disue.methods.pfedme import pfedme
 from disue.methods.scaffold import scaffold
 
 
@@ -152,6 +155,12 @@ FEDBN = (
     "ICLR 2021, arXiv 2102.07623"
 )
 DITTO = "T. Li et al., Ditto: Fair and Robust Federated Learning Through Personalization, ICML 2021, arXiv 2012.04221"
+APFL = "Y. Deng et al., Adaptive Personalized Federated Learning, 2020, arXiv 2003.13461"
+PFEDME = "C. T. Dinh et al., Personalized Federated Learning with Moreau Envelopes, NeurIPS 2020, arXiv 2006.08848"
+PER_FEDAVG = (
+    "A. Fallah et al., Personalized Federated Learning with Theoretical Guarantees: A Model-Agnostic Meta-Learning "
+    "Approach, NeurIPS 2020, arXiv 2002.07948"
+)
 
 PERSONAL: dict[str, Listed] = {
     "local": Listed(local_only, "every client trains by itself", ""),
@@ -160,6 +169,9 @@ PERSONAL: dict[str, Listed] = {
     "fedrep": Listed(fedrep, "fedper, the head is trained before the body", FEDREP, local="head-first"),
     "fedbn": Listed(fedbn, "fedavg, batch normalisation stays at the client", FEDBN, local="private-norm"),
     "ditto": Listed(ditto, "fedavg, and a model of each client's own near it", DITTO, local="tethered"),
+    "apfl": Listed(apfl, "fedavg, and its mixture with a model of each client's own", APFL, local="mixed"),
+    "pfedme": Listed(pfedme, "a model of each client's own, and one that lies near them all", PFEDME, local="moreau"),
+    "per-fedavg": Listed(per_fedavg, "fedavg for a model that adapts in a step", PER_FEDAVG, local="meta"),
 }
 
 

@@ -131,6 +131,7 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("what is federated is fedavg", "fedavg", apart=False),
         Same("without a tether own models are local training", "local", local={"tether": 0.0}, of="used", under=ALL),
     ),
+    "apfl": (Same("what is federated is fedavg", "fedavg", within=1e-6, apart=False),),
     "disue": (
         Same("without a D-phase, plain: fedavg", "fedavg", {"k": 3, "aggregate": PLAIN, "expert": OFF}, of="average"),
         Same(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Local, Phase, SelfTrained
+from disue.core.clients import Local, Phase, SelfTrained, Walking
 from disue.core.errors import UserError
 from disue.core.layout import Part
 from disue.core.world import Network
@@ -44,6 +44,8 @@ class Native:
         if work.device != "cpu" or work.precision != "float32" or work.dtype not in NAMES:
             return "compiled code trains on the CPU in float32"
         for phase in local.phases:
+            if isinstance(phase, Walking):
+                return f"a step of {type(phase).__name__} takes more than one gradient"
             if not plain(phase):
                 return f"the loss of {type(phase).__name__} is not the cross-entropy of the logits alone"
         found = self._of(work)

@@ -87,17 +87,20 @@ class Pool:
         """Trains every block on whichever worker is free, in the order of the blocks."""
         self._gather()
         self._round.reset()
-        d = work.network.layout.d
         kind = np.float64 if "64" in str(work.dtype) else np.float32
         chores = []
         for ids in blocks:
-            rows = {i: {name: self._round.room((d,), kind) for name in contexts[i].trained} for i in ids}
+            rows = {i: self._rooms(contexts[i], kind) for i in ids}
             chores.append(Training(work, local, choice.backend, choice.block, {i: contexts[i] for i in ids}, rows))
         for at, said in self._done(chores, work.network, work.round):
             for client, steps, loss, seconds in said:
                 ends = {name: self._round.view(ref).copy() for name, ref in chores[at].rows[client].items()}
                 yield Trained(client, ends, steps, loss, seconds)
         self._round.reset()
+
+    def _rooms(self, context: Context, kind: type) -> dict[str, Any]:
+        """Where a client's ends are written, by the name of the trained vector."""
+        return {name: self._round.room(np.shape(value), kind) for name, value in context.trained.items()}
 
     def each(self, chores: Sequence[Chore], network: Network, round: int) -> Iterator[Any]:
         """What each chore gives, in their order."""

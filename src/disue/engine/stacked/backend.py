@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from disue.core.clients import Local, Phase, SelfTrained
+from disue.core.clients import Local, Phase, SelfTrained, Walking
 from disue.core.errors import UserError
 from disue.core.world import Network
 from disue.engine.batches import Draws
@@ -43,6 +43,8 @@ class Stacked:
         if isinstance(form, str):
             return f"the model cannot be stacked: {form}"
         for phase in local.phases:
+            if isinstance(phase, Walking):
+                return f"a step of {type(phase).__name__} takes more than one gradient"
             if not getattr(phase, "separable", False):
                 return f"the loss of {type(phase).__name__} is not declared to be a mean over samples"
         return ""

@@ -11,6 +11,9 @@ from disue.parts.local.controlled import Controlled
 from disue.parts.local.dynamic import Dynamic
 from disue.parts.local.erm import Erm
 from disue.parts.local.fine_tuned import FineTuned
+from disue.parts.local.meta import Meta
+from disue.parts.local.mixed import Mixed
+from disue.parts.local.moreau import Moreau
 from disue.parts.local.normalised import Normalised
 from disue.parts.local.not_true import NotTrue
 from disue.parts.local.private import HeadFirst, PrivateNorm, PrivatePart
@@ -31,6 +34,9 @@ KINDS: Mapping[str, Callable[..., Local]] = {
     "private-norm": PrivateNorm,
     "head-first": HeadFirst,
     "tethered": Tethered,
+    "mixed": Mixed,
+    "moreau": Moreau,
+    "meta": Meta,
 }
 
 __all__ = [
@@ -42,6 +48,9 @@ __all__ = [
     "FineTuned",
     "HeadFirst",
     "LogitAdjusted",
+    "Meta",
+    "Mixed",
+    "Moreau",
     "Normalised",
     "NotTrue",
     "PrivateNorm",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from disue.core.clients import Local
 from disue.parts.local.erm import Erm, require
-from disue.parts.local.rule import Rule
+from disue.parts.local.rule import Rule, received
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class FineTuned(Erm):
     @property
     def personal(self) -> Local:
         if not self.tuning:
-            return Rule(lambda order, memory: order.start)
+            return Rule(received)
         plain = {field.name: getattr(self, field.name) for field in fields(Erm)}
         return Erm(**{**plain, "epochs": self.tuning, "steps": 0})

@@ -29,3 +29,8 @@ class Rule:
 
     def finish(self, ends: Mapping[str, Vector], steps: int, context: Context, order: Order) -> Finished:
         return Finished(ends[MODEL])
+
+
+def received(order: Order, memory: Memory) -> Vector:
+    """The received model as it is."""
+    return order.start
