@@ -131,6 +131,7 @@ def test_a_door_that_shows_too_little_is_refused():
         refuse(method(grouping=survey()), Door("sums", frozenset({Sight.SUMS})), "clustered")
 
 
+@pytest.mark.hand("fedavg")
 def test_fedavg_by_hand():
     state, _, _ = run(method(), rounds=3)
     at, model = world(IDS, D), np.array(START)

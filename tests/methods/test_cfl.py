@@ -33,6 +33,7 @@ def members(groups: Groups) -> list[set[int]]:
     return sorted((set(groups.members(n).tolist()) for n in groups.present().tolist()), key=min)
 
 
+@pytest.mark.hand("cfl")
 @pytest.mark.parametrize("linkage", ["complete", "single"])
 def test_nested_splits_are_of_ids(linkage: str) -> None:
     """Cosine 1 within a pair, −1 between C and the rest, 0 between A and B: first C parts, then A from B."""
@@ -49,6 +50,7 @@ def test_nested_splits_are_of_ids(linkage: str) -> None:
     assert {parents[int(n)] for n in twice.at(np.array([A[0], B[0]]))} == {int(once.at(np.array([A[0]]))[0])}
 
 
+@pytest.mark.hand("cfl")
 def test_thresholds() -> None:
     """Updates (3, 0), (3, 0), (−3, 0), (−3, 0): the mean has length 0 and the largest 3."""
     ids = (*A, *B)

@@ -45,6 +45,7 @@ class Scored(Linear):
         return self.forward(torch.from_numpy(model), torch.from_numpy(inputs))[0].numpy()
 
 
+@pytest.mark.hand("feddf")
 def test_two_opposite_teachers_are_taught_as_a_half_each() -> None:
     """Logits (2, 0) and (0, 2): the target is (½, ½), on which a student that says (3, 0) must end."""
     network = Scored(1, 2)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from methods_bed import metrics
 
 from disue.core.groups import Groups
+from disue.core.method import View
 from disue.core.orders import Orders, Report
+from disue.methods import fesem, wecfl
 from disue.parts.grouping import Nearest
 from disue.parts.grouping.kmeans import seeded
 from disue.parts.grouping.nearest import Centres
@@ -20,6 +23,7 @@ def filled(value: float) -> np.ndarray:
     return vec(*[value] * 6)
 
 
+@pytest.mark.hand("fesem")
 def test_ends_0_1_10_and_two_centres() -> None:
     """e = (0, 1, 10) about centres 0 and 9: {0, 1}, {10}, and then centres 0.5 and 10."""
     at, part = world(IDS, 6), Nearest(2)
@@ -29,6 +33,21 @@ def test_ends_0_1_10_and_two_centres() -> None:
     out = part.assign(at, Groups.empty(2), centres, asked, came, survey=False)
     assert out.groups.as_dict() == {4001: 0, 17: 0, 902: 1}
     np.testing.assert_allclose(out.memory.models[:, 0], [0.5, 10.0])
+
+
+@pytest.mark.hand("wecfl")
+def test_members_of_a_group_weigh_by_their_samples_in_wecfl_and_alike_in_fesem() -> None:
+    """Ends 0 and 3 of clients with 2 and 1 samples: 1 where samples weigh, 3/2 where clients do."""
+    at = world((4001, 17), 6, sizes={4001: 2, 17: 1})
+    start, groups = np.zeros(6, np.float32), Groups.one(at.census.ids)
+    asked = orders((4001, 17), start)
+    for method, model in ((wecfl(k=1), 1.0), (fesem(k=1), 1.5)):
+        mean = method.aggregate
+        ends = {4001: filled(0.0), 17: filled(3.0)}
+        came = answer(asked, ends, at.layout, {4001: 2, 17: 1}, weights=mean.weights)
+        view = View(0, groups, start[None], start, None)
+        out = mean.merge(at, mean.init(at, start, groups), view, groups, asked, came, common=True)
+        assert out.models.tolist() == [[model] * 6]
 
 
 def test_distances_from_inner_products_are_distances() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from methods_bed import metrics
 
 from disue.core.groups import Groups
@@ -11,6 +12,7 @@ from disue.parts.grouping.by_choice import Streak
 from fakes import answer, orders, vec, world
 
 
+@pytest.mark.hand("ifca")
 def test_who_answers_moves_and_who_does_not_stays() -> None:
     at = world((4001, 17, 902), 6)
     part = ByChoice(2)

@@ -323,6 +323,7 @@ def flat_bed(labels: int = 4) -> Bed:
     return Bed(b.module, b.shape, held, "vector")
 
 
+@pytest.mark.hand("ditto")
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_dittos_fixed_point_by_hand(steps: int) -> None:
     """F = ½(v − 1)², w = 0, v = 0, η = ½, λ = 1: v = ½, then ½ − ½(−½ + ½) = ½ = 1/(1 + λ)."""

@@ -57,6 +57,7 @@ def test_momentum_is_refused():
         Controlled(momentum=0.9)
 
 
+@pytest.mark.hand("scaffold")
 def test_two_clients_by_hand():
     """Clients 4001 and 17, lr 0.5, one step, from x = 0 with gradients x − 1 and x + 3; both asked in both rounds.
 

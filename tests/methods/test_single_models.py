@@ -67,12 +67,14 @@ def stepped(part: Any, start: np.ndarray, memory: Mapping[str, np.ndarray], targ
     return w.numpy(), part.finish({"model": w.numpy()}, steps, context, asked)
 
 
+@pytest.mark.hand("fedprox")
 def test_fedprox_two_steps() -> None:
     """s = 0, a = 3, η = ¼, μ = 2: w₂ = ηa + ηa(1 − η) − η² μ a = 0.75 + 0.5625 − 0.375."""
     end, _ = stepped(Proximal(lr=0.25, mu=2.0), np.zeros(1, np.float32), {}, 3.0, 2)
     assert end.tolist() == [0.9375]
 
 
+@pytest.mark.hand("feddyn")
 def test_feddyn_client() -> None:
     """α = 1, η = ½, one step from 2 towards 0. First visit: 2 → 1, q = −1.
 
@@ -89,6 +91,7 @@ def forward_of(named: Mapping[str | None, torch.Tensor]) -> Any:
     return lambda inputs, name=None: (named[name], named[name])
 
 
+@pytest.mark.hand("moon")
 def test_moons_contrast() -> None:
     """cos = 1 and 0 at τ = ½: log(1 + e^−2) = 0.126928."""
     (phase,) = Contrastive(mu=1.0, tau=0.5).phases
@@ -98,6 +101,7 @@ def test_moons_contrast() -> None:
     assert float(found) == pytest.approx(math.log(1 + math.exp(-2.0)) + math.log(1 + math.exp(-2.0)), abs=1e-6)
 
 
+@pytest.mark.hand("fedntd")
 def test_not_true_distillation() -> None:
     """Others (0, 0) against received (ln 3, 0): ¾ ln 1.5 + ¼ ln ½ = 0.130812; the true logit counts in neither."""
     (phase,) = NotTrue(beta=1.0, temperature=1.0).phases
@@ -119,6 +123,7 @@ def test_two_classes_have_no_other_to_keep() -> None:
     assert float(phase.loss(named, Batch(logits, labels), {})) == pytest.approx(float(plain), abs=1e-7)
 
 
+@pytest.mark.hand("fednova")
 def test_effective_steps() -> None:
     """The sum of what each gradient moves: with momentum ρ the first of two is used 1 + ρ times."""
     assert effective(2, 0.9) == pytest.approx(1 + 1.9)
@@ -139,6 +144,7 @@ def merged(part: Any, ends: Mapping[int, np.ndarray], memory: Any = None, start:
     return part.merge(at, memory, view, groups, asked, came, common=True)
 
 
+@pytest.mark.hand("fednova")
 def test_fednova_by_hand() -> None:
     """p = ½, τ = (1, 3), Δ = (−1, −6): d = (−1, −2), τ_eff = 2, step −3 (FedAvg: −3.5)."""
     part, ends, lengths = Normalised(), {}, {}
@@ -150,6 +156,7 @@ def test_fednova_by_hand() -> None:
     np.testing.assert_allclose(out.average, -3.0, rtol=1e-6)
 
 
+@pytest.mark.hand("feddyn")
 def test_feddyns_server() -> None:
     """Both answer, first round: what is sent next is start + 2 · mean Δ, what is scored start + mean Δ."""
     start = np.full(D, 1.0, np.float32)
@@ -170,6 +177,7 @@ def test_feddyn_serves_its_average_and_sends_another() -> None:
     assert np.array_equal(asked.starts[0], state.models[0])
 
 
+@pytest.mark.hand("fedadam", "fedyogi")
 @pytest.mark.parametrize(("rule", "second"), [("adam", 0.99 * 1e-6 + 0.01), ("yogi", 1e-6 + 0.01)])
 def test_adaptive_servers_by_hand(rule: str, second: float) -> None:
     """Δ = 1 from v₀ = τ² = 1e-6: m = 0.1, and no correction of the bias."""

@@ -139,14 +139,15 @@ def prepare(
     *,
     dataset: data.Dataset | None = None,
     method: AnyMethod | None = None,
+    streams: Streams | None = None,
 ) -> Setup:
     """Loads and builds everything; every mistake that can be seen before training is seen here.
 
-    partition, dataset, method   values that are there already take the place of what the spec names
+    partition, dataset, method, streams   values that are there already take the place of what the spec names
     """
     dataset = dataset_of(spec, data_dir) if dataset is None else dataset
     partition = partition_of(spec, dataset) if partition is None else partition
-    streams = Streams(spec.seed)
+    streams = Streams(spec.seed) if streams is None else streams
     method = spec.build() if method is None else method
     mark = mark_of(method)
     share = spec.data.public_share or (PUBLIC_SHARE if PUBLIC in mark and not spec.data.public else 0.0)

@@ -51,9 +51,18 @@ EQUAL = {"sizes": (8,) * len(SIZES)}
 OFF = {"enabled": False}
 
 
+MOMENTS = ("oracle", "random", "alone", "no-transport", "received", "prior", "purity")
+GENERATOR = ("no-gls", "no-gwf", "neither", "real")
+
+
 def _idle(name: str, **expert: Any) -> Same:
     """The generator family with an expert that does nothing."""
     return Same(name, "fedavg", {"k": 3, "expert": expert}, of="average")
+
+
+def _off(name: str) -> Same:
+    """The moments family without an expert, without momentum and balance."""
+    return Same(name, "fedavg", {"aggregate": PLAIN, "expert": OFF}, of="average")
 
 
 TABLE: Mapping[str, tuple[Same, ...]] = {
@@ -91,6 +100,15 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
             "without moments, under a large tau: fedavg",
             "fedavg",
             {"beta1": 0.0, "beta2": 0.0, "tau": 1e4, "server_lr": 1e4},
+            within=1e-4,
+        ),
+    ),
+    # √v = tau, so half of that
+    "fedyogi": (
+        Same(
+            "without moments, under a large tau: fedavg",
+            "fedavg",
+            {"beta1": 0.0, "beta2": 0.0, "tau": 1e4, "server_lr": 2e4},
             within=1e-4,
         ),
     ),
@@ -132,6 +150,7 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("without a tether own models are local training", "local", local={"tether": 0.0}, of="used", under=ALL),
     ),
     "apfl": (Same("what is federated is fedavg", "fedavg", within=1e-6, apart=False),),
+    "feddf": (Same("without a step it is fedavg", "fedavg", {"steps": 0}, of="average"),),
     "disue": (
         Same("without a D-phase, plain: fedavg", "fedavg", {"k": 3, "aggregate": PLAIN, "expert": OFF}, of="average"),
         Same(
@@ -173,6 +192,8 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
             apart=False,
         ),
     ),
+    **{f"disue-{name}": (_off("without a D-phase, plain: fedavg"),) for name in MOMENTS},
+    **{f"disue-generator-{name}": (_idle("of no iterations: fedavg", iterations=0),) for name in GENERATOR},
     "disue-generator": (
         _idle("without a D-phase it is fedavg", enabled=False),
         _idle("of no iterations: fedavg", iterations=0),

@@ -42,15 +42,11 @@ def set_up(scenario: Scenario, method: AnyMethod, backend: str, **tables: Any) -
     """A run of the method on the scenario, ready to begin. The spec's own method is not used."""
     dataset, partition = scenario.data()
     spec = Spec.of({**scenario.tables(), "engine": {"backend": backend, "workers": 1}, **tables})
-    setup = prepare(spec, None, partition, dataset=dataset, method=method)
-    streams, ids = scenario.streams(), setup.federation.ids
+    setup = prepare(spec, None, partition, dataset=dataset, method=method, streams=scenario.streams())
+    ids = setup.federation.ids
     # a run sorts its census; a method may be given ids in any order, and here it is
     census = Census(ids, setup.federation.sizes_of(ids), setup.world.census.classes)
-    return replace(
-        setup,
-        world=replace(setup.world, streams=streams, census=census),
-        federation=replace(setup.federation, streams=streams),
-    )
+    return replace(setup, world=replace(setup.world, census=census))
 
 
 class Bed:

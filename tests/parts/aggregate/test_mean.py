@@ -44,6 +44,7 @@ def two(vector):
 GROUPS = Groups.make({A: 0, B: 0, C: 5})
 
 
+@pytest.mark.hand("fedavg")
 def test_the_mean_is_about_the_origin_that_was_sent():
     # a (1) ends at (4, 2), b (3) at (0, 6): 2 + (1·2 + 3·(−2)) / 4 = 1 ; 2 + 3·4 / 4 = 5
     # c (4) ends at (2, −6): group 5 is c; average = (4·(1, 5) + 4·(2, −6)) / 8 = (1.5, −0.5)
@@ -73,6 +74,7 @@ def test_nobody_weighs_anything_and_nothing_changes():
     assert two(out.models[1]) == [9, 9] and two(out.average) == [8, 8] and out.memory is memory
 
 
+@pytest.mark.hand("disue")
 def test_balance_by_hand():
     # group 0 weighs 4 at (1, 5), group 5 (c alone) weighs 4 in the sizes: take a and c only: 1 and 4
     came = ends(a=(4, 2), c=(-6, 12))  # updates (2, 0) and (−8, 10)
@@ -83,6 +85,7 @@ def test_balance_by_hand():
     assert two(full.models[0]) == [4, 2] and two(full.models[1]) == [-6, 12]
 
 
+@pytest.mark.hand("fedavgm")
 def test_momentum_over_two_rounds():
     # β = 0.5. Round 0: step (2, 0), v = (2, 0), average (4, 2).
     # Round 1, all start from (4, 2); a ends at (4, 6): step (0, 4), v = (1, 4), average (5, 6)
@@ -109,6 +112,7 @@ def test_the_buffer_is_about_the_sent_vector_not_about_the_average():
     assert two(out.average) == [12, 10]
 
 
+@pytest.mark.hand("fedavgm")
 def test_nesterov_looks_ahead():
     # v = 0.5·(2, 0) + (4, 0) = (5, 0); move = 0.5·5 + 4 = 6.5
     mean, one = Mean(momentum=0.5, nesterov=True), Groups.one(np.array([A, B, C]))

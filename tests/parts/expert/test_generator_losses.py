@@ -33,6 +33,7 @@ def said(p, a, seen, kind):
 P, A = [[[0.5, 0.1, 0.4]]], [[0.4, 0.4, 0.2]]
 
 
+@pytest.mark.hand("disue-generator")
 @pytest.mark.parametrize(
     ("kind", "seen", "expected"),
     [

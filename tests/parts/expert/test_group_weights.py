@@ -21,6 +21,7 @@ arguments = st.sampled_from(
 ) | st.sampled_from([("softmax", {"temperature": 0.05}), ("uniform", {}), ("uniform-all", {})])
 
 
+@pytest.mark.hand("disue-generator", "disue-generator-no-gwf", "disue-generator-neither")
 def test_worked_check():
     """N_A = (30, 10, 0), N_B = (10, 30, 0): shares (¾, ¼) and (¼, ¾); nobody holds the third class."""
     assert group_weights("count", COUNTS)[0].tolist() == [0.75, 0.25, 0.0]

@@ -22,10 +22,12 @@ kinds = st.sampled_from([("prior", {}), ("group", {"a": 0.3, "b": 0.6}), ("tempe
 )
 
 
+@pytest.mark.hand("disue-generator")
 def test_prior_of_the_worked_check():
     assert label_shares("prior", COUNTS).tolist() == [0.5, 0.5, 0.0]
 
 
+@pytest.mark.hand("disue-generator-no-gls", "disue-generator-neither")
 def test_uniform_is_over_classes_that_are_held():
     assert label_shares("uniform", UNEQUAL).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.0])
     assert label_shares("uniform-all", UNEQUAL).tolist() == [0.25] * 4

@@ -60,6 +60,7 @@ def test_measured_is_means_and_scatter_within_classes():
     assert new.freedom == y.size - 4 and (new.scatter == new.scatter.T).all()
 
 
+@pytest.mark.hand("disue", "disue-purity")
 def test_groups_are_mixed_per_class_and_the_scatter_is_not():
     # one feature; group 0: class 0 at 1 (three times), class 1 at 5; group 7: class 0 at 9 (once)
     x = np.array([[1.0], [1.0], [1.0], [5.0], [9.0]])

@@ -56,6 +56,7 @@ def test_rounding_does_not_break_a_tie():
     assert merge(d).pairs[0].tolist() == [2, 3]
 
 
+@pytest.mark.hand("clustered")
 def test_average_counts_members_and_not_clusters():
     # {0, 1} at 0.1, 2 joins at (0.4 + 0.6) / 2; then 3 lies at (0.9 + 0.9 + 0.6) / 3 = 0.8, not 0.75
     d = np.array([[0, 0.1, 0.4, 0.9], [0.1, 0, 0.6, 0.9], [0.4, 0.6, 0, 0.6], [0.9, 0.9, 0.6, 0]])
