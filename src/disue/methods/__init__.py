@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from disue.methods.alone import local_only
-from disue.methods.ccvr import ccvr
 from disue.methods.apfl import apfl
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -39,8 +39,8 @@ __all__ = [
     "TABLE",
     "Composed",
     "Listed",
-    "ccvr",
     "apfl",
+    "ccvr",
     "cfl",
     "clustered",
     "disue",

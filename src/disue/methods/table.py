@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from disue.methods.alone import local_only
-from disue.methods.ccvr import ccvr
 from disue.methods.apfl import apfl
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
