@@ -541,7 +541,7 @@ def test_per_fedavg_without_adaptation_is_training_on_every_second_batch() -> No
 
 
 def test_per_fedavgs_hessian_is_that_of_the_loss() -> None:
-    """One step against second derivatives by autograd, on batches that are all a client's data."""
+    """One step against second derivatives by autograd."""
     b = bed("mlp")
     client, alpha = 17, 0.3
     x, y = (torch.from_numpy(np.array(part)) for part in b.held.train(client))
@@ -598,12 +598,12 @@ def test_per_fedavg_refuses(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["fedavg-ft", "fedper", "fedrep", "ditto", "apfl", "pfedme", "per-fedavg"])
 def test_clients_own_models_learn(name: str) -> None:
-    settings = {"pfedme": {"own_lr": 0.05, "tether": 5.0}, "per-fedavg": {"alpha": 0.05}}
+    settings = {"pfedme": {"own_lr": 0.1, "tether": 5.0, "inner": 3}, "per-fedavg": {"alpha": 0.1, "epochs": 5}}
     tables = {
-        "partition": {"clients": 8, "alpha": 0.1},
-        "rounds": 10,
-        "evaluate": {"every": 10},
-        "local": {**BASE["local"], "epochs": 2, **settings.get(name, {})},
+        "partition": {"clients": 6, "alpha": 0.1},
+        "rounds": 3,
+        "evaluate": {"every": 100},
+        "local": {**BASE["local"], "lr": 0.1, "epochs": 2, **settings.get(name, {})},
     }
     found = metrics(method={"name": name}, **tables)
-    assert found["personal_local"] > found["majority_local"] + 3, found
+    assert found["personal_local"] > found["majority_local"] + 10
