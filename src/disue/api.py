@@ -7,6 +7,7 @@ model = disue.load("runs/first").expert()
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from disue.runs.spec import Spec
 if TYPE_CHECKING:
     from disue.engine.crew import Choice
     from disue.runs.federate import Federate, Record
+    from disue.runs.track import Tracks
     from disue.runs.trained import Trained
 
 OnRound = Callable[["Record"], object]
@@ -104,7 +106,9 @@ def _go(
     from disue import data
     from disue.runs.federate import Federate
     from disue.runs.setup import about, prepare
+    from disue.runs.track import Tracks
 
+    tracks = Tracks(spec, None if folder is None else folder.path, again=again)
     saved = None
     if again and folder is not None and (folder.path / "partition.npz").exists():
         saved = data.Partition.load(folder.path / "partition.npz")
@@ -116,20 +120,32 @@ def _go(
             _describe(setup, folder, about(setup), recorded, fresh=saved is None)
             if again:
                 federate.restore()
-        return _rounds(federate, on_round, report=report)
+        return _rounds(federate, on_round, tracks, report=report)
     finally:
         federate.close()
 
 
-def _rounds(federate: Federate, on_round: OnRound | None, *, report: bool) -> dict[str, Any]:
+def _rounds(federate: Federate, on_round: OnRound | None, tracks: Tracks, *, report: bool) -> dict[str, Any]:
     """All rounds that are left, then the summary."""
     from disue.runs.summary import summary
     from disue.runs.threads import one_thread
 
     folder, rounds = federate.folder, federate.setup.spec.rounds
     stopped = None
+
+    def event(said: tuple[str, ...]) -> None:
+        if folder is not None:
+            for text in said:
+                folder.event(max(federate.round, 0), text)
+
+    waiting = tracks.start(federate.round)
     with _first_interrupt() as interrupted, one_thread():
         for record in federate:
+            said = (*waiting, *tracks.row(record.row))
+            waiting = ()
+            event(said)
+            if said:
+                record = dataclasses.replace(record, notes=(*record.notes, *said))
             if on_round is not None and on_round(record) == "stop":
                 stopped = "on request"
             if interrupted.is_set():
@@ -143,6 +159,7 @@ def _rounds(federate: Federate, on_round: OnRound | None, *, report: bool) -> di
     if folder is not None:
         federate.save()
         folder.json("summary.json", result)
+        event((*waiting, *tracks.end(result)))
         if report:
             _report(folder)
     if not complete:

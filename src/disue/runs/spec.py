@@ -18,7 +18,7 @@ import tomlkit
 
 from disue.core.errors import UserError, nearest, unknown
 from disue.data import NAMES
-from disue.runs import assemble
+from disue.runs import assemble, track
 from disue.runs.keys import Known, bind, fields_of, key
 
 
@@ -106,12 +106,22 @@ class CheckpointTable:
     every: int = key(10, "rounds between checkpoints", low=1)
 
 
+@dataclass(frozen=True)
+class Track:
+    """[track]: where the rows of rounds.csv go besides the run's folder. No result depends on it."""
+
+    to: tuple[str, ...] = key((), '"tensorboard", "mlflow", "wandb", or a class of your own as package.module:Class')
+    project: str = key("disue", "the experiment of MLflow, the project of Weights & Biases")
+    uri: str = key("", "MLflow's server; else MLFLOW_TRACKING_URI, else files in the run's folder")
+
+
 TABLES: dict[str, type] = {
     "data": Data,
     "cohort": Cohort,
     "evaluate": Evaluate,
     "engine": EngineTable,
     "checkpoint": CheckpointTable,
+    "track": Track,
 }
 TOP = {
     "seed": Known("seed", int, 0, "everything random follows from it", {"low": 0}),
@@ -143,6 +153,7 @@ class Spec:
     evaluate: Evaluate = Evaluate()
     engine: EngineTable = EngineTable()
     checkpoint: CheckpointTable = CheckpointTable()
+    track: Track = Track()
 
     @staticmethod
     def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -177,6 +188,7 @@ class Spec:
             raise UserError("cohort.size and cohort.share were both given; give one of them", key="cohort.size")
         if spec.data.path and spec.data.name:
             raise UserError("data.name and data.path were both given; give one of them", key="data.path")
+        track.check(spec.track.to)
         if spec.data.name and spec.data.name not in NAMES:
             raise unknown("data.name", spec.data.name, NAMES)
         for name in ("mix", "public"):
@@ -246,6 +258,17 @@ def put(tables: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(at, dict):
             raise UserError(f"{dotted}: {word} is a value, not a table", key=dotted)
     at[last] = value
+
+
+def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    out: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            out.update(flat(value, f"{before}{name}."))
+        else:
+            out[f"{before}{name}"] = value
+    return out
 
 
 def override(tables: dict[str, Any], values: Mapping[str, Any]) -> None:

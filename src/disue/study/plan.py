@@ -183,17 +183,6 @@ class Study:
         return sorted(out, key=lambda job: job.seed)
 
 
-def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    out: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, Mapping):
-            out.update(flat(value, f"{before}{name}."))
-        else:
-            out[f"{before}{name}"] = value
-    return out
-
-
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Nested tables, the second over the first."""
     out = dict(below)

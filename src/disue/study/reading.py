@@ -9,9 +9,9 @@ from typing import Any
 
 from disue.core.errors import UserError, nearest
 from disue.runs.keys import Known, bind
-from disue.runs.spec import read_toml
+from disue.runs.spec import flat, read_toml
 from disue.study.keys import COMPARISON, ROW, SCALE, STUDY, TUNE
-from disue.study.plan import Comparison, Point, Row, Study, Tune, flat, slug
+from disue.study.plan import Comparison, Point, Row, Study, Tune, slug
 
 AS_IT_STANDS = "cpu"  # the scale that a file has without a table for it
 
