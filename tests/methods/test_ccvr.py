@@ -33,6 +33,7 @@ def moments(*clients: dict[int, list[list[float]]], classes: int, features: int)
     return Moments(np.array([0]), counts, sums, second)
 
 
+@pytest.mark.hand("ccvr")
 def test_two_clients_by_hand() -> None:
     """A: {0, 2}, B: {4}: μ = 2 and Σ = ½ · 2 + (2 · 1 + 1 · 16) / 2 − 3/2 · 4 = 4."""
     found = store.measured(moments({0: [[0], [2]]}, {0: [[4]]}, classes=1, features=1), per_class=True)

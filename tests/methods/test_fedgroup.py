@@ -22,6 +22,7 @@ def direction(*first: float) -> np.ndarray:
     return out
 
 
+@pytest.mark.hand("fedgroup")
 def test_two_directions_twice() -> None:
     """Δ = 2e₁, e₁, e₂, 3e₂: features (1, 0), (1, 0), (0, 1), (0, 1) up to sign and order."""
     rows = np.stack([direction(2.0), direction(1.0), direction(0.0, 1.0), direction(0.0, 3.0)]).astype(float)

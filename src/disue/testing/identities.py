@@ -151,6 +151,10 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
     ),
     "apfl": (Same("what is federated is fedavg", "fedavg", within=1e-6, apart=False),),
     "feddf": (Same("without a step it is fedavg", "fedavg", {"steps": 0}, of="average"),),
+    "ccvr": (
+        Same("what is trained is fedavg", "fedavg", of="average", apart=False),
+        Same("of no steps it is fedavg", "fedavg", {"steps": 0}, of="used"),
+    ),
     "disue": (
         Same("without a D-phase, plain: fedavg", "fedavg", {"k": 3, "aggregate": PLAIN, "expert": OFF}, of="average"),
         Same(
