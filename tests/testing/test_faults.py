@@ -16,8 +16,10 @@ from disue.core.errors import UserError
 from disue.methods import TABLE
 from disue.methods._template import by_size
 from disue.parts.aggregate import Mean
+from disue.parts.expert import Distil
 from disue.parts.grouping import Linkage
 from disue.parts.local import Erm
+from disue.parts.start import FromExpert
 from disue.testing import CHECKS, Identity, Scenario, checks, conforms, run
 
 ALL = Scenario(share=1.0)
@@ -113,6 +115,17 @@ def test_a_tolerance_is_one() -> None:
     claim = Identity("nearly", method(), within=1e-4, apart=False)
     assert not caught(moved, "identities", identities=(claim,))
     assert "off by" in caught(moved, "identities", identities=(replace(claim, within=1e-6),))
+
+
+def test_rest_beside_an_expert_is_rest_of_what_members_sent() -> None:
+    hosted = method(start=FromExpert(), aggregate=faults.Rotting(), expert=Distil())
+    assert "from what all of its members sent" in caught(hosted, "rest")
+    assert not caught(method(start=FromExpert(), expert=Distil()), "rest")
+
+
+def test_what_is_said_to_move_must() -> None:
+    assert not caught(method(aggregate=faults.Rotting()), "rest", moves="every model, which fades")
+    assert "nothing does" in caught(method(), "rest", moves="every model, which fades")
 
 
 def test_an_evaluation_that_counts() -> None:

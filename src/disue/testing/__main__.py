@@ -32,5 +32,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, "")
     raise SystemExit(main(sys.argv[1:]))

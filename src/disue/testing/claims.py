@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from disue.core.checks import IntVector
+from disue.core.checks import Array, IntVector, Mask
 from disue.core.orders import Orders
 from disue.engine.plain import PlainUploads
 from disue.runs.personal import personal_models
 from disue.runs.spec import Spec
 from disue.testing.compare import difference, parted
 from disue.testing.paced import paced
-from disue.testing.play import Bed, trace, usual
+from disue.testing.play import Bed, Seen, trace, usual
 from disue.testing.require import alike, require, statistics
 from disue.testing.scenario import Scenario
-from disue.testing.subject import AnyMethod, Identity, Subject, small
+from disue.testing.subject import AnyMethod, Subject, small
 
 REST = 1e-20  # far below any step, far above what a rate of 1e-30 leaves of one
 
@@ -28,20 +28,19 @@ REST = 1e-20  # far below any step, far above what a rate of 1e-30 leaves of one
 def rest(subject: Subject, backend: str) -> None:
     """With a learning rate of zero the group models stay where they are.
 
-    Where something moves by design although no client does (an expert; or what `Subject.moves` names), a group's model
-    is still what its members sent back, if all sent the same. Statistics such as BatchNorm's mean follow the data at
-    any rate and are not looked at.
+    An expert moves by design, and what starts from it with it: there a group's model is still what its members sent
+    back, where all sent the same. Where the server moves models in another way (`Subject.moves`), clients alone are
+    looked at, and that something moves. Statistics such as BatchNorm's mean follow the data at any rate and do not count.
     """
     method = subject.fresh()
     bed = Bed(subject, backend=backend, method=replace(method, local=paced(method.local, lr=0.0)))
     weights = ~statistics(bed.world.layout)
-    moves = bool(subject.moves) or method.expert.serves
-    last: list[PlainUploads] = []
+    sent: list[PlainUploads] = []
 
     def watched(orders: Orders, answering: IntVector) -> PlainUploads:
         uploads = bed.trained(orders, answering)
         if orders.local is not None:
-            last.append(uploads)
+            sent.append(uploads)
             starts = orders.starts if orders.into is None else orders.starts[np.unique(orders.into)]
             for client, end in () if orders.own else uploads.ends.items():
                 off = np.abs(starts[:, weights] - end[weights]).max(axis=1).min()
@@ -49,26 +48,38 @@ def rest(subject: Subject, backend: str) -> None:
         return uploads
 
     bed.answer = watched
-    before: Any = None
-    for seen in bed.rounds():
-        for at, number in enumerate(seen.groups.numbers.tolist()):
-            model = seen.state.models[at][weights]
+    rounds = bed.rounds()
+    before, moved = next(rounds), 0.0
+    sent.clear()
+    for seen in rounds:
+        for number in seen.groups.numbers.tolist():
+            model = _model(seen, number, weights)
             where = f"at rate zero, in round {seen.round}, the model of group {number}"
-            if before is not None and not moves and number in before.groups.numbers:
-                row = int(before.groups.rows(np.array([number]))[0])
-                off = float(np.abs(model - before.state.models[row][weights]).max())
-                require(off <= REST, f"{where} moved by {off:.1e}")
-            if before is not None and len(last) == 1:  # a survey may have moved members since
-                members = set(seen.groups.members(number).tolist())
-                ends = [end[weights] for client, end in last[0].ends.items() if client in members]
-                if ends and all(np.abs(end - ends[0]).max() <= REST for end in ends):
-                    off = float(np.abs(model - ends[0]).max())
+            if number in before.groups.numbers:
+                off = _apart(model, _model(before, number, weights))
+                moved = max(moved, off)
+                require(off <= REST or bool(subject.moves) or method.expert.serves, f"{where} moved by {off:.1e}")
+            if not subject.moves and len(sent) == 1:  # after a survey members may be others
+                ends = [sent[0].ends[i][weights] for i in seen.groups.members(number).tolist() if i in sent[0].ends]
+                if ends and all(_apart(end, ends[0]) <= REST for end in ends):
+                    off = _apart(model, ends[0])
                     require(off <= REST, f"{where} is off by {off:.1e} from what all of its members sent")
         before = seen
-        last.clear()
+        sent.clear()
+    require(not subject.moves or moved > REST, f"{subject.moves} is said to move at rate zero, and nothing does")
     states = [seen.state.models for seen in usual(subject, backend)]
-    moved = any(difference(a, b) for a, b in pairwise(states))
-    require(moved, "at its usual rate no model moves either, so nothing was checked")
+    trained = any(difference(a, b) for a, b in pairwise(states))
+    require(trained, "at its usual rate no model moves either, so nothing was checked")
+
+
+def _model(seen: Seen, number: int, entries: Mask) -> Array:
+    """Some entries of a group's model."""
+    found: Array = seen.state.models[int(seen.groups.rows(np.array([number]))[0])][entries]
+    return found
+
+
+def _apart(one: Array, other: Array) -> float:
+    return float(np.abs(one - other).max(initial=0.0))
 
 
 def identities(subject: Subject, backend: str) -> None:
@@ -136,6 +147,3 @@ def toml(subject: Subject, backend: str) -> None:
         require(repr(first) == repr(second), f"the method that was read is another: {second!r}, expected {first!r}")
         ours, theirs = (trace(replace(subject, method=one), backend=backend) for one in (first, second))
     alike(parted(ours, theirs), "the run of the spec that was read differs")
-
-
-__all__ = ["Identity", "identities", "rest", "toml"]

@@ -101,6 +101,3 @@ def _asked(bed: Bed, state: Any, orders: Orders, uploads: PlainUploads) -> Any:
     now = (state, orders, uploads.ends, uploads.extras)
     alike(difference(now, kept, "given"), f"`tell` changed what it was given in round {orders.round}")
     return told
-
-
-__all__ = ["absent", "names", "order", "places", "untouched"]

@@ -12,13 +12,12 @@ from disue.core.errors import UserError
 from disue.methods import table
 from disue.methods.composed import Composed
 from disue.parts.local import KINDS
-from disue.runs.assemble import method_keys
 from disue.testing.checks import Check, bound
 from disue.testing.named import GROUPS, named, pace
 from disue.testing.play import BACKENDS
 from disue.testing.report import Report, carried_out
 from disue.testing.scenario import Scenario
-from disue.testing.subject import AnyMethod, Identity, Subject, small
+from disue.testing.subject import AnyMethod, Subject, small
 
 Given: TypeAlias = str | AnyMethod | Callable[..., AnyMethod] | Subject
 
@@ -104,6 +103,3 @@ def _constructed(build: Callable[..., AnyMethod], scenario: Scenario, more: dict
                 table.TABLE[name] = before
 
     return Subject(**{"tables": tables, "listing": listing, **made})
-
-
-__all__ = ["Given", "Identity", "checks", "conforms", "method_keys", "run", "subject_of"]

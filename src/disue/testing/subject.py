@@ -50,7 +50,8 @@ class Subject:
     listing     a context in which a spec knows the method's name, where the table does not list it
     regroups    groups are made anew while the method runs, so a new one may hold members of several old ones
     splits      the scenario makes it split a child of a split: the check of lineage insists on seeing that
-    moves       what moves although no client does, as in "the expert, which is distilled on the server"; "": nothing
+    moves       what the server moves although no client does, beside an expert, as in "the classifier, which is
+                calibrated"; "": nothing
     identities  what it must be the same as
     """
 
