@@ -30,7 +30,8 @@ def rest(subject: Subject, backend: str) -> None:
 
     An expert moves by design, and what starts from it with it: there a group's model is still what its members sent
     back, where all sent the same. Where the server moves models in another way (`Subject.moves`), clients alone are
-    looked at, and that something moves. Statistics such as BatchNorm's mean follow the data at any rate and do not count.
+    looked at, and that something moves. Statistics such as BatchNorm's mean follow the data at any rate: they do not
+    count.
     """
     method = subject.fresh()
     bed = Bed(subject, backend=backend, method=replace(method, local=paced(method.local, lr=0.0)))
