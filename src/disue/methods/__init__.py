@@ -16,6 +16,7 @@ from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
 from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
+from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fedgroup import fedgroup
@@ -26,6 +27,7 @@ from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
+from disue.methods.flhc import flhc
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
 from disue.methods.pacfl import pacfl
@@ -51,6 +53,7 @@ __all__ = [
     "fedavg_ft",
     "fedavgm",
     "fedbn",
+    "fedclust",
     "feddf",
     "feddyn",
     "fedgroup",
@@ -61,6 +64,7 @@ __all__ = [
     "fedrep",
     "fedyogi",
     "fesem",
+    "flhc",
     "ifca",
     "local_only",
     "moon",

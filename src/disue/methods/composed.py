@@ -112,8 +112,9 @@ class Composed(Generic[G, A, E]):
     def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
         """One epoch of the clients that the grouping wants to see, from the vector that all share.
 
-        A grouping with `survey_from` "group" sees them from their groups' models. One with a `probe` has it answered by
-        those who have no group yet, and trains nothing; its `extras` are what the probe sends.
+        What a grouping may say of it: `epochs`, how many passes (0: what is done in a round); `survey_from` "group":
+        from their groups' models; a `probe`, answered by those who have no group yet, without any training, and its
+        `extras`.
         """
         ids = self.grouping.survey(world, state.round)
         probe = getattr(self.grouping, "probe", None)
@@ -125,15 +126,18 @@ class Composed(Generic[G, A, E]):
             chosen = FromGroup().choose(world, state.view(), ids)
             starts, which = chosen.starts, chosen.which
         else:
-            start = state.average if state.expert is None or self._for_use else state.expert
+            start = state.average  # which is what a share of 0 leaves of an expert
+            if state.expert is not None and not self._for_use and getattr(self.start, "share", 0.0) > 0:
+                start = state.expert
             starts, which = start[None, :], np.zeros((ids.size, 1), np.int64)
+        local, epochs = self.local.at(state.round), getattr(self.grouping, "epochs", 1)
         return Orders(
             round=state.round,
             ids=ids,
             starts=starts,
             which=which,
             origin=origin_of(starts),
-            local=self.local.at(state.round).brief(1) if probe is None else None,
+            local=None if probe is not None else local.brief(epochs) if epochs else local,
             probe=probe,
             report=Report(
                 sight=self.grouping.sight, parts=self.grouping.parts, extras=getattr(self.grouping, "extras", ())

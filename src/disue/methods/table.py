@@ -28,6 +28,7 @@ from disue.methods.ditto import ditto
 from disue.methods.fedavg import fedavg
 from disue.methods.fedavg_ft import fedavg_ft
 from disue.methods.fedbn import fedbn
+from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fedgroup import fedgroup
@@ -38,6 +39,7 @@ from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
 from disue.methods.fesem import fesem, wecfl
+from disue.methods.flhc import flhc
 from disue.methods.ifca import ifca
 from disue.methods.moon import moon
 from disue.methods.pacfl import pacfl
@@ -132,6 +134,15 @@ PACFL = (
     "Principal Angles Between Client Data Subspaces, AAAI 2023, arXiv 2209.10526"
 )
 
+FEDCLUST = (
+    "M. S. Islam et al., FedClust: Tackling Data Heterogeneity in Federated Learning through Weight-Driven Client "
+    "Clustering, ICPP 2024, arXiv 2407.07124"
+)
+FLHC = (
+    "C. Briggs, Z. Fan, P. Andras, Federated learning with hierarchical clustering of local updates to improve "
+    "training on non-IID data, IJCNN 2020, arXiv 2004.11791"
+)
+
 CLUSTERED: dict[str, Listed] = {
     "ifca": Listed(ifca, "one model per group, each client chooses by its loss", IFCA),
     "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
@@ -139,6 +150,8 @@ CLUSTERED: dict[str, Listed] = {
     "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
     "fedgroup": Listed(fedgroup, "groups from a cold start by main directions", FEDGROUP),
     "pacfl": Listed(pacfl, "groups by angles between the clients' data, before training", PACFL),
+    "fedclust": Listed(fedclust, "groups of similar last layers, before training", FEDCLUST),
+    "flhc": Listed(flhc, "fedavg for some rounds, then groups of similar updates", FLHC),
     "clustered": Listed(clustered, "one model per group of similar updates", ""),
 }
 

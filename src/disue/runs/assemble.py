@@ -177,7 +177,7 @@ def _refuse_lost(known: Mapping[str, Known], given: Table) -> None:
 
     A resolved spec names every argument, so one that stands at its default is no mistake.
     """
-    for name, slot in (("k", "grouping"), ("share", "start")):
+    for name, slot in (*((key, "grouping") for key in ("k", "beta", "distance", "after")), ("share", "start")):
         if name in known and name in given and "kind" in given.get(slot, {}) and given[name] != known[name].default:
             raise UserError(
                 f"method.{name} has no effect, since method.{slot}.kind replaces the part that takes it; "

@@ -131,6 +131,28 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
             of="models",
         ),
     ),
+    "fedclust": (
+        Same("one group is fedavg", "fedavg", {"k": 1}),
+        Same("no distance too large: fedavg", "fedavg", {"k": 0, "distance": 1e9}),
+        Same(
+            "every distance too large: groups of one",
+            "clustered",
+            {"k": 0, "distance": 1e-30},
+            {"grouping": {"kind": "alone"}},
+            of="models",
+        ),
+        Same(
+            "by cosines, average linkage and a pass it is the clustered method",
+            "clustered",
+            {"k": 3, "grouping": {"metric": "cosine", "epochs": 1, "linkage": "average"}},
+            {"k": 3},
+            of="models",
+        ),
+    ),
+    "flhc": (
+        Same("one group is fedavg", "fedavg", {"k": 1, "after": 1}),
+        Same("as long as it has not grouped it is fedavg", "fedavg", {"k": 3, "after": 100}),
+    ),
     "clustered": (
         Same("k = 1 is fedavg", "fedavg", {"k": 1}),
         Same("with the grouping one it is fedavg", "fedavg", {"grouping": {"kind": "one"}}),

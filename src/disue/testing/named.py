@@ -59,6 +59,7 @@ NEEDS: Mapping[str, Needs] = {
     "pfedme": Needs(local={"lr": 0.05}),  # lr · tether must not pass 1
     "ccvr": Needs(method={"features": 20, "steps": 10}),
     "feddf": Needs(method={"steps": 4, "batch": 8}),
+    "flhc": Needs(method={"after": 1}),  # groups within the few rounds of a scenario
     "disue-generator": COHORT,
     "disue-generator-no-gls": COHORT,
     "disue-generator-no-gwf": COHORT,

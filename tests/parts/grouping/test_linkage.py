@@ -11,6 +11,7 @@ from disue.core.method import Grouping
 from disue.core.orders import Sight
 from disue.core.tree import classes_of, put, take
 from disue.parts.grouping import KINDS, Alone, Fixed, Linkage, OneGroup, Oracle, Random, Seen
+from disue.parts.grouping.metrics import between, compared, to_anchors
 from fakes import FakeUploads, answer, orders, world
 
 D = 12
@@ -60,7 +61,7 @@ def by_family(family):
     return sorted(sorted(i for i in family if family[i] == f) for f in set(family.values()))
 
 
-@pytest.mark.parametrize("linkage", ["average", "complete", "single"])
+@pytest.mark.parametrize("linkage", ["average", "weighted", "complete", "single"])
 def test_three_families_of_which_two_lie_close(linkage):
     ids = client_ids(15)
     family = families(ids)
@@ -325,6 +326,13 @@ def test_nothing_given_is_changed():
         {"choose": "elbow"},
         {"k_max": 1},
         {"linkage": "ward"},
+        {"linkage": "median"},
+        {"metric": "l2"},
+        {"metric": "l1", "linkage": "ward"},
+        {"metric": "euclidean", "distance": 0.0},
+        {"after": -1},
+        {"when": "cohort", "after": 2},
+        {"epochs": -1},
         {"part": " "},
         {"floor": 0},
         {"when": "always"},
@@ -392,3 +400,83 @@ def test_one_direction_at_many_lengths_is_one_group():
     for rule in ("silhouette", "gap"):
         out = run(Linkage(choose=rule, part="whole"), world(list(came), D), came, survey=True)
         assert out.groups.numbers.tolist() == [0]
+
+
+# -- other distances -----------------------------------------------------------------------------------
+
+
+def along(ids, lengths):
+    """Updates of given lengths along one direction, whose entries sum to twice their Euclidean length."""
+    step = np.zeros(D, np.float32)
+    step[:4] = 0.5
+    return {i: (START + length * step).astype(np.float32) for i, length in zip(ids, lengths, strict=True)}
+
+
+@pytest.mark.parametrize(("metric", "scale"), [("euclidean", 1.0), ("l1", 2.0)])
+def test_lengths_0_01_5_part_at_1(metric, scale):
+    ids = (17, 902, 4001)
+    at, came = world(ids, D), along(ids, (0.0, 0.1, 5.0))
+    for cut in ({"distance": scale}, {"k": 2}):
+        out = run(Linkage(metric=metric, part="whole", **cut), at, came, survey=True)
+        assert out.groups.as_dict() == {17: 0, 902: 0, 4001: 1}
+    assert (
+        run(Linkage(distance=scale * 0.09, metric=metric, part="whole"), at, came, survey=True).groups.sizes().size == 3
+    )
+    assert (
+        run(Linkage(distance=scale * 5.0, metric=metric, part="whole"), at, came, survey=True).groups.sizes().size == 1
+    )
+    # 1 − cosine sees one direction, and the client that did not move
+    assert run(Linkage(distance=0.5, part="whole"), at, came, survey=True).groups.as_dict() == {17: 0, 902: 1, 4001: 1}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "l1"])
+def test_distances_are_their_definition(metric):
+    rng = np.random.default_rng(0)
+    ids = client_ids(6)
+    at = world(ids, D)
+    came = {i: rng.normal(size=D).astype(np.float32) for i in ids}
+    door = answer(orders(ids, START), came, at.layout)
+    part = Linkage(metric=metric, part="conv*").parts[0]
+    mask = at.layout.mask(part)
+    rows = np.stack([came[i] - START for i in ids])[:, mask].astype(np.float64)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    apart = {
+        "cosine": 1 - unit @ unit.T,
+        "euclidean": np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(-1)),
+        "l1": np.abs(rows[:, None] - rows[None]).sum(-1),
+    }[metric]
+    points = compared(metric, part, mask, door, at.streams, False)
+    np.testing.assert_allclose(points.distances, apart, atol=1e-6)
+    np.testing.assert_allclose(points.values, unit @ unit.T, atol=1e-6)
+    some = np.array(ids[3:1:-1])
+    np.testing.assert_allclose(between(metric, part, mask, door, some), apart[:, [3, 2]], atol=1e-6)
+    anchors = rows[[1, 5]].astype(np.float32)
+    np.testing.assert_allclose(to_anchors(metric, part, mask, door, anchors, some), apart[[1, 5]][:, [3, 2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "l1"])
+def test_who_missed_the_survey_goes_to_the_nearest_mean(metric):
+    ids = (17, 902, 4001, 5)
+    at, part = world(ids, D), Linkage(k=2, metric=metric, part="whole")
+    first = run(part, at, along(ids[:3], (1.0, 1.2, 5.0)), survey=True)
+    late = run(part, at, along(ids[3:], (3.5,)), first.groups, first.memory)
+    assert late.groups.as_dict() == {17: 0, 902: 0, 4001: 1, 5: 1}
+    blind = run(part, at, along(ids, (1.0, 1.2, 5.0, 3.5)), first.groups, Seen(formed=True))  # by members present
+    assert blind.groups == late.groups
+
+
+def test_a_late_survey():
+    small, large, part = world((902, 17, 4001), D), world(range(1001), D), Linkage(k=2, after=3, regroup=4)
+    assert [r for r in range(12) if part.survey(small, r) is not None] == [3, 7, 11]
+    ids = client_ids(9)
+    family, part = families(ids), Linkage(k=3, part="whole", after=3)
+    early = run(part, world(ids, D), updates(ids, family), round=2)
+    assert early.groups == Groups.one(np.array(ids)) and not early.memory.formed
+    assert partition(run(part, world(ids, D), updates(ids, family), survey=True, round=3).groups) == by_family(family)
+    first = run(part, large, updates(range(30), families(range(30))), round=3)  # its first cohort from then on
+    assert partition(first.groups) == by_family(families(range(30)))
+
+
+def test_what_a_distance_must_see():
+    seen = {metric: Linkage(metric=metric, when="cohort").sight for metric in ("cosine", "euclidean", "l1")}
+    assert seen == {"cosine": {Sight.COSINE}, "euclidean": {Sight.GRAM}, "l1": {Sight.VECTORS}}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from disue.parts.grouping.merging import LINKAGES, merge, raise_to_floor
+from disue.parts.grouping.merging import LINKAGES, WARD, merge, raise_to_floor
 from disue.parts.grouping.number import choose, scores, silhouette
 
 
@@ -23,7 +23,7 @@ def partition(labels):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 25), st.sampled_from(LINKAGES))
+@given(st.integers(0, 10**6), st.integers(2, 25), st.sampled_from((*LINKAGES, WARD)))
 def test_as_scipy_where_there_are_no_ties(seed, m, kind):
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform

@@ -18,10 +18,9 @@ from disue.core.method import Assigned, Info
 from disue.core.orders import Orders, Sight
 from disue.core.uploads import Uploads
 from disue.core.world import World
-from disue.parts.grouping.merging import TIE, merge
+from disue.parts.grouping.merging import LINKAGES, TIE, merge
 
 BASES = "bases"
-LINKAGES = ("average", "weighted", "complete", "single")
 MEASURES = ("smallest", "sum")
 MOST = 1000  # clients, every pair of whom is compared
 FLAT = 1e-4  # of the largest singular value: below, a direction is float32's rounding

@@ -1,4 +1,4 @@
-"""Groups by agglomerative merging on the cosine of updates.
+"""Groups by agglomerative merging on the distances of updates.
 
 Cosines compare clients whose updates begin at one vector; where groups start apart (share < 1) they compare
 directions of training about different points, which is what clustered methods that regroup do.
@@ -18,10 +18,11 @@ from disue.core.method import Assigned, Info
 from disue.core.orders import Orders, Sight
 from disue.core.uploads import Uploads
 from disue.core.world import World
-from disue.parts.grouping.merging import LINKAGES, Merges
+from disue.parts.grouping.merging import LINKAGES, WARD, Merges
+from disue.parts.grouping.metrics import SIGHTS, compared
 from disue.parts.grouping.number import ROUNDS, choose, scores_from, silhouette_from
 from disue.parts.grouping.placing import Directions, place
-from disue.parts.grouping.points import Points, points_of
+from disue.parts.grouping.points import Points
 
 SURVEYED = 1000  # a federation up to this size is surveyed as a whole
 
@@ -52,12 +53,17 @@ def _need(ok: bool, key: str, rule: str, found: object) -> None:
 class Linkage:
     """Groups of clients with similar updates: merging by `linkage`, cut into `k` or at `distance` or by a rule.
 
-    k, distance  the cut: so many groups, or cosine distance in (0, 2]; without both the rule `choose`
+    k, distance  the cut: so many groups, or a distance, above which nothing is merged (in (0, 2] for 1 − cosine);
+                 without both the rule `choose`
     choose       "silhouette" or "gap", among 2 … k_max groups and one
+    linkage      "average", "weighted", "complete", "single", or "ward" (Euclidean only)
+    metric       "cosine" (1 − cosine), "euclidean" or "l1" length of the difference; "l1" must see single updates
     part         of the update: "head", "whole", or globs over tensor names such as "conv*,fc1.*"
     floor        groups with fewer members are merged into the nearest, smallest first
     when         "survey": once, from one epoch of all clients (above 1,000: from the first cohort, the others
                  when first seen); "cohort": anew every round, matched to the standing groups
+    after        rounds in one group before the survey
+    epochs       passes over the data in the survey; 0: the training of a round
     regroup      > 0: the survey is repeated every so many rounds
     exact        the whole tree also above 5,000 clients at once, where else some 500 centres are merged (at 10,000:
                  about 1 GiB); up to 1,000 the tree is exact in any case
@@ -73,19 +79,34 @@ class Linkage:
     when: str = "survey"
     regroup: int = 0
     exact: bool = False
+    metric: str = "cosine"
+    after: int = 0
+    epochs: int = 1
 
     def __post_init__(self) -> None:
         _need(self.k is None or self.k >= 1, "k", "≥ 1", self.k)
-        _need(self.distance is None or 0 < self.distance <= 2, "distance", "in (0, 2]", self.distance)
+        _need(self.metric in SIGHTS, "metric", '"cosine", "euclidean" or "l1"', self.metric)
+        most = 2.0 if self.metric == "cosine" else np.inf
+        _need(
+            self.distance is None or 0 < self.distance <= most,
+            "distance",
+            "in (0, 2]" if most == 2.0 else "> 0",
+            self.distance,
+        )
         _need(self.k is None or self.distance is None, "distance", "absent where k is given", self.distance)
         _need(self.choose in ("silhouette", "gap"), "choose", '"silhouette" or "gap"', self.choose)
         _need(self.k_max >= 2, "k_max", "≥ 2", self.k_max)
-        _need(self.linkage in LINKAGES, "linkage", '"average", "complete" or "single"', self.linkage)
+        ward = self.metric == "euclidean"
+        named = '"average", "weighted", "complete", "single" or, of Euclidean distances, "ward"'
+        _need(self.linkage in LINKAGES or (ward and self.linkage == WARD), "linkage", named, self.linkage)
         _need(bool(self.part.strip()), "part", '"head", "whole" or globs over tensor names', self.part)
         _need(self.floor >= 1, "floor", "≥ 1", self.floor)
         _need(self.when in ("survey", "cohort"), "when", '"survey" or "cohort"', self.when)
         _need(self.regroup >= 0, "regroup", "≥ 0", self.regroup)
         _need(isinstance(self.exact, bool), "exact", "true or false", self.exact)
+        _need(self.epochs >= 0, "epochs", "≥ 0", self.epochs)
+        _need(self.after >= 0, "after", "≥ 0", self.after)
+        _need(self.when == "survey" or not self.after, "after", '0 where when = "cohort"', self.after)
         _need(
             self.when == "survey" or not self.regroup,
             "regroup",
@@ -97,7 +118,7 @@ class Linkage:
     def sight(self) -> frozenset[Sight]:
         """Placing a client that a survey missed takes the groups' mean updates."""
         sums = {Sight.SUMS} if self.when == "survey" else set()
-        return frozenset({Sight.COSINE} | sums)
+        return frozenset({SIGHTS[self.metric]} | sums)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -111,8 +132,8 @@ class Linkage:
         return Assigned(Groups.empty(0), Seen())
 
     def survey(self, world: World, round: int) -> IntVector | None:
-        """All clients before round 0, and again every `regroup` rounds."""
-        due = round == 0 or (self.regroup > 0 and round % self.regroup == 0)
+        """All clients before round `after`, and again every `regroup` rounds."""
+        due = round == self.after or self._again(round)
         if self.when != "survey" or not due or world.census.ids.size > SURVEYED:
             return None
         return np.sort(world.census.ids)
@@ -121,7 +142,9 @@ class Linkage:
         self, world: World, groups: Groups, memory: Seen, orders: Orders, uploads: Uploads, *, survey: bool
     ) -> Assigned[Seen]:
         large = world.census.ids.size > SURVEYED  # no survey: a cohort stands for it
-        due = large and self.regroup > 0 and orders.round % self.regroup == 0 and orders.round > 0
+        due = large and self._again(orders.round)
+        if not memory.formed and not survey and orders.round < self.after:
+            return Assigned(groups, memory)
         if self.when == "cohort" or survey or due or not memory.formed:
             found, memory, info = self._found(world, memory, uploads)
             if self.when == "cohort" or memory.formed:
@@ -135,12 +158,15 @@ class Linkage:
             memory = replace(memory, directions=self._directions(world, groups, memory, orders, uploads))
         return Assigned(groups, memory, info)
 
+    def _again(self, round: int) -> bool:
+        return self.regroup > 0 and round > self.after and (round - self.after) % self.regroup == 0
+
     # -- groups made anew ----------------------------------------------------------------------------
 
     def _found(self, world: World, memory: Seen, uploads: Uploads) -> tuple[list[IntVector], Seen, Info]:
         """The groups of those who answered, by their ids, the smallest ids first."""
-        gram = uploads.cosine(self.parts[0])
-        points = points_of(gram.among(np.sort(gram.ids)), world.streams, self.exact)
+        part = self.parts[0]
+        points = compared(self.metric, part, world.layout.mask(part), uploads, world.streams, self.exact)
         ids = points.ids
         merges = points.merges(self.linkage, self.k or self.k_max)
         k, memory, notes = self._cut(merges, points, memory)
@@ -176,7 +202,7 @@ class Linkage:
         if not new.size:
             return groups, Info()
         part = self.parts[0]
-        homes = place(new, groups, memory.directions, part, world.layout.mask(part), uploads)
+        homes = place(new, groups, memory.directions, part, world.layout.mask(part), uploads, self.metric)
         left = new.size - len(homes)
         note = f"linkage: {left} new clients could be compared with no group and stay without one"
         return groups.assign(homes), Info({"placed": float(len(homes))}, (note,) if left else ())

@@ -15,7 +15,8 @@ import numpy as np
 
 from disue.core.checks import Array, Float64, IntMatrix, IntVector
 
-LINKAGES = ("average", "complete", "single")
+LINKAGES = ("average", "weighted", "complete", "single")
+WARD = "ward"  # of Euclidean distances only
 TIE = 1e-12
 
 
@@ -63,6 +64,9 @@ def merge(distances: Float64, linkage: str = "average", weights: Array | None = 
             row = (sizes[a] * d[a] + sizes[b] * d[b]) / (sizes[a] + sizes[b])
         elif linkage == "weighted":  # as if both were of one size
             row = (d[a] + d[b]) / 2
+        elif linkage == WARD:  # the growth of the squares about the means
+            squares = (sizes[a] + sizes) * d[a] ** 2 + (sizes[b] + sizes) * d[b] ** 2 - sizes * d[a, b] ** 2
+            row = np.sqrt(np.maximum(squares / (sizes[a] + sizes[b] + sizes), 0.0))
         elif linkage == "complete":
             row = np.maximum(d[a], d[b])
         else:

@@ -17,6 +17,7 @@ from disue.core.layout import Part
 from disue.core.orders import Orders
 from disue.core.uploads import Uploads
 from disue.parts.grouping.merging import TIE
+from disue.parts.grouping.metrics import between, to_anchors
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,26 +72,27 @@ def _mean_updates(mask: Mask, groups: Groups, orders: Orders, uploads: Uploads) 
 
 
 def place(
-    new: IntVector, groups: Groups, directions: Directions, part: Part, mask: Mask, uploads: Uploads
+    new: IntVector,
+    groups: Groups,
+    directions: Directions,
+    part: Part,
+    mask: Mask,
+    uploads: Uploads,
+    metric: str = "cosine",
 ) -> dict[int, int]:
     """Group of each new client, ties to the smallest number; without directions by present members.
 
     A client stays out where nothing it could be compared with is known.
     """
     if directions.numbers.size and np.isin(groups.numbers, directions.numbers).all():
-        anchors = np.zeros((directions.numbers.size, mask.size), np.float32)
-        anchors[:, mask] = directions.rows
-        nearness = uploads.cosine(part, anchors).among(new).anchors
+        apart = to_anchors(metric, part, mask, uploads, directions.rows, new)
         numbers = directions.numbers
     else:
-        gram = uploads.cosine(part)
         standing = groups.among(uploads.ids)
         numbers = standing.present()
         if not numbers.size:
             return {}
-        to = positions(new, gram.ids)
-        nearness = np.stack(
-            [gram.values[np.ix_(positions(standing.members(g), gram.ids), to)].mean(axis=0) for g in numbers]
-        )
-    nearest = np.argmax(nearness >= nearness.max(axis=0) - TIE, axis=0)
+        to, of = between(metric, part, mask, uploads, new), standing.at(uploads.ids)
+        apart = np.stack([to[of == g].mean(axis=0) for g in numbers])
+    nearest = np.argmax(apart <= apart.min(axis=0) + TIE, axis=0)
     return {int(i): int(numbers[g]) for i, g in zip(new, nearest, strict=True)}

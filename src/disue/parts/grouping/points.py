@@ -1,4 +1,4 @@
-"""Clients as points whose distance is 1 − cosine: what linkage asks of them, from a matrix or from rows."""
+"""Clients as points: what linkage asks of them, from a matrix of distances or, for 1 − cosine, from rows."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def points_of(gram: Gram, streams: Streams, exact: bool = False) -> Points:
 
 
 class Table:
-    """All distances as one matrix."""
+    """All distances as one matrix, 1 − cosine unless others are given. `gram` holds the cosines."""
 
-    def __init__(self, gram: Gram) -> None:
+    def __init__(self, gram: Gram, distances: Float64 | None = None) -> None:
         self.ids, self.values = gram.ids, gram.values
-        distances = np.triu(np.maximum(1.0 - gram.values, 0.0), 1)
-        self.distances = distances + distances.T
+        upper = np.triu(np.maximum(1.0 - gram.values, 0.0) if distances is None else distances, 1)
+        self.distances = upper + upper.T
 
     def merges(self, linkage: str, most: int) -> Merges:
         return merge(self.distances, linkage)
@@ -81,7 +81,7 @@ class Table:
         )
 
     def strangers(self) -> IntVector:
-        apart = self.distances + np.eye(self.ids.size)
+        apart = 1.0 - self.values + np.eye(self.ids.size)
         return self.ids[(apart == 1.0).all(axis=1)] if self.ids.size > 1 else self.ids[:0]
 
     def shown(self) -> tuple[IntVector, Matrix]:
