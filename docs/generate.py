@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 from disue.cli import reference
 from disue.methods import TABLE
+from disue.methods.table import CLUSTERED, DISTILLED, PERSONAL, SINGLE, UNIVERSAL
 
 HERE = Path(__file__).parents[1]
 BEGIN, END = "<!-- methods: written by `make docs` -->\n", "<!-- end of methods -->"
+PAGES_BEGIN, PAGES_END = "<!-- pages: written by `make docs` -->\n", "<!-- end of pages -->"
+FAMILIES = {"one model": SINGLE, "distilled": DISTILLED, "groups": CLUSTERED, "personal": PERSONAL, "expert": UNIVERSAL}
 
 
 def methods() -> str:
@@ -20,18 +24,39 @@ def methods() -> str:
     return "\n".join(rows) + "\n"
 
 
-def readme(text: str) -> str:
-    """README.md with the table put between its marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit("README.md: the marks of the table of methods are missing")
-    return before + BEGIN + methods() + END + after
+def index() -> str:
+    """A row for every page of a method: what its lines "Hand test: " and "Reference comparison: " say."""
+    rows = ["| method | family | hand test | compared with | largest difference |", "| --- | --- | --- | --- | --- |"]
+    for family, table in FAMILIES.items():
+        for name in table:
+            page = HERE / "docs" / "methods" / f"{name}.md"
+            if not page.exists():  # a variant, named on the page of its method
+                continue
+            text = page.read_text()
+            hand = re.search(r"^Hand test: `[^`]*/([\w.]+)::", text, re.M)
+            found = re.search(r"^Reference comparison: (\S+@\w+), largest difference (.*)\.$", text, re.M)
+            against, gap = found.groups() if found else ("", "")
+            rows.append(f"| [{name}]({name}.md) | {family} | {f'`{hand[1]}`' if hand else ''} | {against} | {gap} |")
+    return "\n".join(rows) + "\n"
+
+
+def between(text: str, begin: str, end: str, what: str) -> str:
+    """The text with `what` put between two marks."""
+    before, mark, rest = text.partition(begin)
+    _, last, after = rest.partition(end)
+    if not mark or not last:
+        raise SystemExit(f"the marks {begin.strip()} … {end} are missing")
+    return before + begin + what + end + after
 
 
 def pages() -> dict[Path, str]:
     """Every generated page and what it should hold."""
-    return {HERE / "README.md": readme((HERE / "README.md").read_text()), HERE / "docs" / "spec.md": reference.page()}
+    front, listed = HERE / "README.md", HERE / "docs" / "methods" / "README.md"
+    return {
+        front: between(front.read_text(), BEGIN, END, methods()),
+        HERE / "docs" / "spec.md": reference.page(),
+        listed: between(listed.read_text(), PAGES_BEGIN, PAGES_END, index()),
+    }
 
 
 def main(check: bool) -> int:

@@ -46,6 +46,7 @@ SIZES = {17: 12, 902: 30, 4001: 21}
 ALIKE = {17: 21, 902: 21, 4001: 21}
 SHAPE, CLASSES, ROUNDS = (5,), 4, 9
 COHORTS = (IDS, (17, 4001), IDS)  # one client is absent once
+CONTROL = "--control"  # ours then train with a rate one per cent too high: what was equal must differ
 LOCAL: dict[str, Any] = {"epochs": 2, "batch": 8, "lr": 0.1}
 
 
@@ -140,6 +141,7 @@ class Bed:
     def method(self, name: str, local: Mapping[str, Any] = LOCAL, **keys: Any) -> Any:
         """A method of the table; `keys` are those of [method]."""
         listed = TABLE[name]
+        local = {**local, "lr": local["lr"] * 1.01} if CONTROL in sys.argv else local
         return listed.build(KINDS[listed.local](**local), **keys)
 
     def play(self, method: Any, cohorts: Sequence[Sequence[int]] = COHORTS, backend: str = "lean") -> list[Round]:
@@ -281,7 +283,8 @@ def inside(root: Path, under: str = "") -> Iterator[None]:
     """The checkout (its folder `under`) on the path, an empty working folder, silence; all as before afterwards."""
     before, where, path = dict(sys.modules), os.getcwd(), list(sys.path)
     logging.disable(logging.CRITICAL)
-    sys.path.insert(0, str(root / under))
+    here = str(Path(__file__).parent)  # its scripts have names that modules of a checkout have too
+    sys.path[:] = [str(root / under), *[place for place in path if place != here]]
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as empty, quiet, contextlib.redirect_stderr(io.StringIO()):
         os.chdir(empty)
@@ -332,23 +335,24 @@ def commit(root: Path) -> str:
     return done.stdout.strip() or "no commit"
 
 
+def _said(item: tuple[str, float]) -> str:
+    """A difference with two digits; a count, or nothing at all, as it is."""
+    name, value = item
+    return f"{name} {value:.1e}" if isinstance(value, float) and value else f"{name} {value:.0f}"
+
+
 def main(name: str, *references: Reference) -> int:
     """Compares with every reference that one of the paths of the command line is a checkout of."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     done = 0
-    for root in [Path(arg).resolve() for arg in sys.argv[1:]]:
+    for root in [Path(arg).resolve() for arg in sys.argv[1:] if arg != CONTROL]:
         for reference in references:
             if not (root / reference.file).exists():
                 continue
             with inside(root, reference.under):
                 found = reference.run(root)
-            said = (
-                found
-                if isinstance(found, str)
-                else "max |Δ| "
-                + "; ".join(f"{k} {v:.1e}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
-            )
+            said = found if isinstance(found, str) else f"max |Δ| {'; '.join(map(_said, found.items()))}"
             where = f"{reference.repository}@{commit(root)} {reference.file}"
             print(f"{name}: reference {where}: {reference.what}: {said}", flush=True)
             done += 1

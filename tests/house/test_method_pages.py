@@ -1,0 +1,56 @@
+"""docs/methods: every method has a page, the tests that it names exist, a comparison says where it came from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from disue.methods import TABLE
+
+HERE = Path(__file__).parents[2]
+PAGES = {page.stem: page.read_text() for page in sorted((HERE / "docs" / "methods").glob("*.md")) if page.stem != "README"}
+
+
+def test_every_method_has_a_page_or_is_a_variant_on_one() -> None:
+    variants = {name for text in PAGES.values() for name in re.findall(r"`([\w-]+)`", _paragraph(text, "Variants: "))}
+    assert set(PAGES) <= set(TABLE), f"pages of no method: {sorted(set(PAGES) - set(TABLE))}"
+    assert variants.isdisjoint(PAGES)
+    missing = [name for name in TABLE if name not in PAGES and name not in variants]
+    assert not missing, f"write docs/methods/NAME.md for {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    text = PAGES[name]
+    assert text.startswith("# ") and f"\n`{name}`: " in text
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", _paragraph(text, "Hand test: "))
+    assert named, "a page has a line that starts with `Hand test: ` and names one"
+    for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
+        assert re.search(rf"^def {test}\(", (HERE / file).read_text(), re.M), f"{file} has no {test}"
+    for file in re.findall(r"`((?:src|tests)/[\w/]+\.py)`", text):
+        assert (HERE / file).exists(), file
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_comparison_names_commit_script_and_figure(name: str) -> None:
+    """The line that the table reads agrees with what the script printed, which stands below it."""
+    text = PAGES[name]
+    said = re.findall(r"^Reference comparison: (.*)$", text, re.M)
+    if not said:
+        assert re.search(r"[Nn]o code|does not run", text), "a page without a comparison says why"
+        return
+    assert len(said) == 1
+    found = re.fullmatch(r"([\w.-]+/[\w.-]+@[0-9a-f]{7}), largest difference (0|\d\.\de-\d\d)(?: \([^()]+\))?\.", said[0])
+    assert found, said[0]
+    (script,) = re.findall(r"^python (tests/reference/\w+\.py) ", text, re.M)
+    assert (HERE / script).exists()
+    printed = [line for line in text.splitlines() if line.startswith(f"{name}: reference {found[1]} ")]
+    assert any(re.search(rf" {re.escape(found[2])}(;|$)", line) for line in printed), f"{found[2]} was not printed"
+
+
+def _paragraph(text: str, begin: str) -> str:
+    """The paragraph that starts with these words; "" where there is none."""
+    found = re.search(rf"^{begin}(.*?)(?:\n\n|\Z)", text, re.M | re.S)
+    return found[1] if found else ""
