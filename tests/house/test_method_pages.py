@@ -10,7 +10,8 @@ import pytest
 from disue.methods import TABLE
 
 HERE = Path(__file__).parents[2]
-PAGES = {page.stem: page.read_text() for page in sorted((HERE / "docs" / "methods").glob("*.md")) if page.stem != "README"}
+FILES = sorted((HERE / "docs" / "methods").glob("*.md"))
+PAGES = {page.stem: page.read_text() for page in FILES if page.stem != "README"}
 
 
 def test_every_method_has_a_page_or_is_a_variant_on_one() -> None:
@@ -42,7 +43,8 @@ def test_a_comparison_names_commit_script_and_figure(name: str) -> None:
         assert re.search(r"[Nn]o code|does not run", text), "a page without a comparison says why"
         return
     assert len(said) == 1
-    found = re.fullmatch(r"([\w.-]+/[\w.-]+@[0-9a-f]{7}), largest difference (0|\d\.\de-\d\d)(?: \([^()]+\))?\.", said[0])
+    figure = r"(0|\d\.\de-\d\d)(?: \([^()]+\))?"
+    found = re.fullmatch(rf"([\w.-]+/[\w.-]+@[0-9a-f]{{7}}), largest difference {figure}\.", said[0])
     assert found, said[0]
     (script,) = re.findall(r"^python (tests/reference/\w+\.py) ", text, re.M)
     assert (HERE / script).exists()
