@@ -49,7 +49,7 @@ class Node:
 
 def flexcfl(name: str) -> Any:
     def run(root: Path) -> Apart:
-        np.float = float  # type: ignore[attr-defined]  # noqa: NPY001  # numpy's old name, which it uses
+        np.float = float  # type: ignore[attr-defined]  # numpy's old name, which it uses
         made, out = bed(), Apart()
         fesem, group = source(root, "flearn.trainer.fesem").FeSEM, source(root, "flearn.group").Group
         net, ids = made.module(), list(made.held.data)
