@@ -15,7 +15,7 @@ from disue.parts.expert import Distil
 from disue.runs.federate import Federate
 from disue.runs.spec import Spec
 
-HOSTS = list(CLUSTERED)
+HOSTS = [name for name in CLUSTERED if Spec.of({"method": {"name": name}}).build().blends]
 
 
 def federated(name: str, **expert: Any) -> Federate:

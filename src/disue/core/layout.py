@@ -37,6 +37,7 @@ WHOLE = Part()
 HEAD = Part(("@head",))
 BODY = Part(("@body",))
 EVERYTHING = Part(kind="any")
+SHARED, OWN = Part(("shared.*",)), Part(("own.*",))  # the branches of an additive model
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from disue.core import checks
-from disue.core.checks import Array, IntMatrix, IntVector, Matrix, Vector
+from disue.core.checks import Array, IntMatrix, IntVector, Mask, Matrix, Vector
 from disue.core.clients import Local, Probe
 from disue.core.errors import UserError
 from disue.core.layout import Layout, Part
@@ -54,6 +54,7 @@ class Orders:
     into    (n, c) rows it then trains from, one per choice; None: those of `which`
     origin  (d,) sums are of end − origin; None: of the plain ends
     own     each client starts from its own last end where it has one
+    tied    (d,) of bool: entries that all of `starts` have in common, so that a client is sent them once
     local   None: a survey in which nothing is trained
     probe   what a client computes from its data in a survey
     stream  the name of the stream its batches come from
@@ -71,6 +72,7 @@ class Orders:
     own: bool = False
     probe: Probe | None = None
     stream: str = "batches"
+    tied: Mask | None = None
 
     def check(self, layout: Layout) -> Orders:
         """This value, or one sentence that says what is wrong with it."""

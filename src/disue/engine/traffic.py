@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from disue.core.checks import Array, IntVector, Vector, digest
+from disue.core.checks import Array, IntVector, Mask, Vector, digest
 from disue.core.clients import private_of
 from disue.core.orders import Orders, Sight
 from disue.core.world import World
@@ -19,7 +19,7 @@ FLOAT, COUNT = 4, 8  # bytes of a number: floats and moments as float32, counts 
 
 
 class Traffic:
-    """Each distinct vector goes once to each client; a triangle is sent of a symmetric matrix."""
+    """Each distinct vector goes once to each client, of further ones what is not tied; a triangle is sent of a symmetric matrix."""
 
     def __init__(self, world: World, orders: Orders) -> None:
         self.world, self.orders = world, orders
@@ -30,6 +30,7 @@ class Traffic:
         self._labels = False
         self._blind = orders.local is None and not getattr(orders.probe, "model", True)
         self._shared = ~private_of(orders.local, world.layout)  # entries that travel at all
+        self._untied = self._shared if orders.tied is None else self._shared & ~orders.tied
 
     def start(self, client: int, rows: Sequence[int]) -> None:
         """The vectors that a client is sent, as rows of the orders' starts; and the extras.
@@ -42,7 +43,7 @@ class Traffic:
         for row in dict.fromkeys(rows):
             if row not in self._names:
                 self._names[row] = digest(self.orders.starts[row])
-            self._send(sent, self._names[row])
+            self._send(sent, self._names[row], self._untied if sent else self._shared)
         self.down += sum(_size(value) for value in self.orders.extras.values())
 
     def answer(self, answer: Answer) -> None:
@@ -71,13 +72,13 @@ class Traffic:
         for answer in answers:
             sent = self._sent.setdefault(answer.id, set())
             for name in names:
-                self._send(sent, name)
+                self._send(sent, name, self._shared)
             self.up += COUNT * classes + FLOAT * numbers
 
-    def _send(self, sent: set[str], name: str) -> None:
+    def _send(self, sent: set[str], name: str, entries: Mask) -> None:
         if name not in sent:
             sent.add(name)
-            self.down += FLOAT * int(self._shared.sum())
+            self.down += FLOAT * int(entries.sum())
 
     def _update(self) -> int:
         """Numbers of an update: the whole, or the parts compared where nothing else of it is asked for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from disue.methods.alone import local_only
 from disue.methods.apfl import apfl
 from disue.methods.ccvr import ccvr
+from disue.methods.cam import fesem_cam, ifca_cam
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -65,7 +66,9 @@ __all__ = [
     "fedyogi",
     "fesem",
     "flhc",
+    "fesem_cam",
     "ifca",
+    "ifca_cam",
     "local_only",
     "moon",
     "pacfl",

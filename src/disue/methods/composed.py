@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from disue.core.checks import IntVector, Matrix, Vector
+from disue.core.checks import IntVector, Mask, Matrix, Vector
 from disue.core.clients import Local, private_of
 from disue.core.groups import UNKNOWN, Groups
 from disue.core.method import (
@@ -82,6 +82,16 @@ class Composed(Generic[G, A, E]):
         return sum(int(getattr(part, "keeps", 0)) for part in (self.start, self.local))
 
     @property
+    def additive(self) -> bool:
+        """Whether the model must be additive, the sum of a shared and a group's own branch: a part speaks of these."""
+        return any(getattr(part, "additive", False) for part in (self.local, self.grouping, self.aggregate))
+
+    @property
+    def blends(self) -> bool:
+        """Whether clients may start from a blend with an expert: their start is a group's model, whole."""
+        return not self.additive and bool(getattr(self.start, "blends", True))
+
+    @property
     def report(self) -> Report:
         return Report(
             sight=self.sight,
@@ -97,6 +107,7 @@ class Composed(Generic[G, A, E]):
         fresh = getattr(self.start, "fresh", False)  # k-model methods start their groups apart
         for row in range(1, models.shape[0]) if fresh else ():
             models[row] = world.fresh(row - 1)
+        models = self._tied(world, models, start)
         state = State(
             0,
             first.groups,
@@ -108,6 +119,16 @@ class Composed(Generic[G, A, E]):
             self.expert.init(world, start),
         )
         return self._next(world, state, first.info)
+
+    def _tied(self, world: World, models: Matrix, start: Vector) -> Matrix:
+        """Groups' models with the entries in common that the aggregate keeps alike in all groups."""
+        tied = self._alike(world)
+        return models if tied is None else np.where(tied, start, models)
+
+    def _alike(self, world: World) -> Mask | None:
+        """(d,) the entries that an aggregate with a `tied` keeps alike in all groups."""
+        tied = getattr(self.aggregate, "tied", None)
+        return None if tied is None else np.asarray(tied(world.layout), bool)
 
     def _survey(self, world: World, state: State[G, A, E]) -> Orders | None:
         """One epoch of the clients that the grouping wants to see, from the vector that all share.
@@ -160,6 +181,7 @@ class Composed(Generic[G, A, E]):
             extras={} if down is None else down(state.aggregate),
             local=self.local.at(state.round),
             report=self.report,
+            tied=self._alike(world) if chosen.into is None else None,
         )
 
     def tell(self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads) -> Told[State[G, A, E]]:

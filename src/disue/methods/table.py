@@ -12,6 +12,7 @@ from typing import Any
 from disue.methods.alone import local_only
 from disue.methods.apfl import apfl
 from disue.methods.ccvr import ccvr
+from disue.methods.cam import fesem_cam, ifca_cam
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -122,6 +123,7 @@ CFL = (
     "Constraints, IEEE TNNLS 2020, arXiv 1910.01991"
 )
 FESEM = "G. Long et al., Multi-Center Federated Learning, World Wide Web 2022, arXiv 2108.08647"
+CAM = "J. Ma et al., Structured Federated Learning through Clustered Additive Modeling, NeurIPS 2023"
 WECFL = "J. Ma et al., On the Convergence of Clustered Federated Learning, 2022, arXiv 2202.06187"
 
 FEDGROUP = (
@@ -148,6 +150,8 @@ CLUSTERED: dict[str, Listed] = {
     "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
     "fesem": Listed(fesem, "one model per group of similar models", FESEM),
     "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
+    "ifca-cam": Listed(ifca_cam, "ifca, added to one model for all", CAM, local="branches"),
+    "fesem-cam": Listed(fesem_cam, "fesem, added to one model for all", CAM, local="branches"),
     "fedgroup": Listed(fedgroup, "groups from a cold start by main directions", FEDGROUP),
     "pacfl": Listed(pacfl, "groups by angles between the clients' data, before training", PACFL),
     "fedclust": Listed(fedclust, "groups of similar last layers, before training", FEDCLUST),

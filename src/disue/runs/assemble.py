@@ -28,7 +28,7 @@ SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
     "aggregate": aggregate.KINDS,
     "expert": expert.KINDS,
 }
-MODEL_KEYS = ("name", "weights", "freeze", "seed")
+MODEL_KEYS = ("name", "additive", "weights", "freeze", "seed")
 SHARE = Known("share", float, 1.0, WORDS["share"], {"low": 0, "high": 1})
 
 
@@ -70,6 +70,12 @@ def model_keys(name: str) -> dict[str, Known]:
     """The keys of [model] for one model; a model by import path takes any."""
     fixed = {
         "name": Known("name", str, "", "a name of `disue list models`, or your nn.Module as package.module:Class"),
+        "additive": Known(
+            "additive",
+            bool,
+            None,
+            "the sum of two such models, tensors shared.* and own.*; true where the method asks for it (CAM), else false",
+        ),
         "weights": Known("weights", str, "", "a .safetensors file to start from"),
         "freeze": Known("freeze", tuple[str, ...], (), "tensors that stay as they are, as names or globs"),
         "seed": Known("seed", int, None, "of the initial weights alone; the run's seed unless given", {"low": 0}),

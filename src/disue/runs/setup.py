@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PUBLIC, REAL = "public data", "real data"  # marks of methods that are given inputs
 PUBLIC_SHARE, MOST = 0.1, 5000  # of the clients' data, unless said otherwise; inputs that are held at most
 PARTITION_WORDS = ("kind", "seed", "file")
-MODEL_WORDS = ("name", "weights", "freeze", "seed")
+MODEL_WORDS = ("name", "additive", "weights", "freeze", "seed")
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,48 @@ def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:
     return data.make(dataset, table.get("kind", "dirichlet"), streams=Streams(seed), **arguments)
 
 
-def network_of(table: Mapping[str, Any], shape: Shape, seed: int) -> tuple[TorchNetwork, Vector, tuple[str, ...]]:
-    """The network, its initial vector and what there is to say about it."""
+def network_of(
+    table: Mapping[str, Any], shape: Shape, streams: Streams, draw: int = 0
+) -> tuple[TorchNetwork, Vector, tuple[str, ...]]:
+    """The network, its initial vector and what there is to say about it.
+
+    draw  0: the common start; n: the n-th further draw of the initialiser. An additive model starts as its shared
+          branch alone, the very model that is not additive; in further draws its own branch speaks.
+    """
+    from disue.models.additive import Additive, silenced
     from disue.models.build import build, load_weights
     from disue.models.flat import flatten
     from disue.models.network import TorchNetwork
 
     name = table.get("name") or default_for(shape.kind, shape.inputs)
     arguments = {k: v for k, v in table.items() if k not in MODEL_WORDS}
-    module = build(name, shape.inputs, shape.classes, seed, kind=shape.kind, **arguments)
+
+    def drawn(stream: str) -> Any:
+        seed = streams.torch_seed(stream, *([draw] if draw else []))
+        return build(name, shape.inputs, shape.classes, seed, kind=shape.kind, **arguments)
+
+    module = drawn("init")
     notes = [] if table.get("name") else [f'model: none given, "{name}" chosen by the data\'s shape {shape.inputs}']
     if table.get("weights"):
         notes.append(f"model: {load_weights(module, table['weights'])}")
+    if table.get("additive"):
+        own = drawn("init-own")
+        module = Additive(module, own if draw else silenced(own), shape.classes).eval()
     _freeze(module, tuple(table.get("freeze", ())))
     return TorchNetwork(module, shape.inputs, shape.kind, name=name), flatten(module), tuple(notes)
+
+
+def model_of(spec: Spec, method: AnyMethod) -> Mapping[str, Any]:
+    """[model], additive where the method's parts speak of branches."""
+    if not method.additive:
+        return spec.model
+    if spec.model.get("additive") is False:
+        raise UserError(
+            "model.additive is false, but the method adds a shared and a group's own model; leave the key out",
+            key="model.additive",
+            found=False,
+        )
+    return {**spec.model, "additive": True}
 
 
 def _freeze(module: Any, patterns: tuple[str, ...]) -> None:
@@ -163,10 +191,11 @@ def prepare(
     spec.cohort_size(ids.size)
     shape = Shape(dataset.shape, dataset.kind, dataset.classes)
     model_seed = int(spec.model.get("seed", spec.seed))
-    network, start, notes = network_of(spec.model, shape, Streams(model_seed).torch_seed("init"))
+    table = model_of(spec, method)
+    network, start, notes = network_of(table, shape, Streams(model_seed))
 
     def redraw(index: int) -> Vector:
-        return network_of(spec.model, shape, Streams(model_seed).torch_seed("init", index + 1))[1]
+        return network_of(table, shape, Streams(model_seed), index + 1)[1]
 
     refuse(method, PLAIN, str(spec.method["name"]))
     sizes = federation.sizes_of(ids)
@@ -194,7 +223,7 @@ def prepare(
         else dict(zip(ids.tolist(), planted[partition.places(ids)].tolist(), strict=True)),
         redraw=redraw,
     )
-    check_frozen(spec, network.layout, method)
+    check_trained(network.layout, method, additive=bool(table.get("additive")))
     if hasattr(method.local, "check"):
         method.local.check(network.layout)
     k = getattr(method.grouping, "k", None)
@@ -203,21 +232,29 @@ def prepare(
     return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
 
 
-def check_frozen(spec: Spec, layout: Layout, method: AnyMethod) -> None:
-    """Refuses a frozen head where the method replaces it, and frozen tensors whose updates are compared."""
-    if not spec.model.get("freeze"):
-        return
+def check_trained(layout: Layout, method: AnyMethod, *, additive: bool) -> None:
+    """Refuses a head that is not trained where the method replaces it, and untrained tensors that it compares.
+
+    Such are what [model] freezes, and the head of an additive model, which is a sum.
+    """
     if Sight.MOMENTS in method.expert.sight and not layout.mask(HEAD).any():
+        if additive:
+            raise UserError(
+                "the moments expert replaces the head, and an additive model has none that knows both branches: take "
+                "another expert",
+                key="method.expert",
+            )
         raise UserError(
             "model.freeze holds the head, which the moments expert replaces: freeze the body, or take another expert",
             key="model.freeze",
         )
     for part in method.grouping.parts:
         if not layout.mask(part).any():
+            why = "an additive model does not train" if additive and part == HEAD else "model.freeze holds"
             raise UserError(
-                f"model.freeze holds all of {', '.join(part.patterns)}, whose updates the grouping compares: "
+                f"{why} all of {', '.join(part.patterns)}, whose updates the grouping compares: "
                 "give [method.grouping] another part",
-                key="model.freeze",
+                key="method.grouping" if additive and part == HEAD else "model.freeze",
             )
 
 

@@ -20,7 +20,7 @@ from disue.core.streams import Streams
 from disue.core.world import Census, World
 from disue.runs import checkpoint
 from disue.runs.folder import FORMAT, READS, read_json, write
-from disue.runs.setup import Shape, network_of, newcomers_of
+from disue.runs.setup import MODEL_WORDS, Shape, model_of, network_of, newcomers_of
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ class Trained:
         partition = data.Partition.load(path / "partition.npz")
         ids, _ = newcomers_of(spec, partition.ids)
         shape = Shape(tuple(env["data"]["shape"]), env["data"]["kind"], int(env["data"]["classes"]))
-        seed = Streams(int(spec.model.get("seed", spec.seed)))
-        table = {**spec.model, "name": spec.model.get("name") or env["model"]["name"], "weights": ""}
-        network, start, _ = network_of(table, shape, seed.torch_seed("init"))
+        method = spec.build()
+        name = spec.model.get("name") or env["model"]["name"]
+        table = {**model_of(spec, method), "name": name, "weights": ""}
+        network, start, _ = network_of(table, shape, Streams(int(spec.model.get("seed", spec.seed))))
         sizes = partition.lengths[partition.places(ids)]
         world = World(
             network.layout,
@@ -82,7 +83,6 @@ class Trained:
             truth=None if partition.truth is None else {int(i): 0 for i in ids},
             redraw=lambda index: start,
         )
-        method = spec.build()
         saved = checkpoint.read_state(
             path / "checkpoint",
             method.init(world, start).state,
@@ -202,7 +202,8 @@ class Trained:
             "format": FORMAT,
             "what": what,
             "model": self.env["model"]["name"],
-            "arguments": {k: v for k, v in self.spec.model.items() if k not in ("name", "weights", "freeze", "seed")},
+            "additive": bool(model_of(self.spec, self.spec.build()).get("additive")),
+            "arguments": {k: v for k, v in self.spec.model.items() if k not in MODEL_WORDS},
             "layout": [asdict(e) for e in layout.entries],
             "head": [layout.head_weight, layout.head_bias],
             "scale": self.scale(what),

@@ -49,6 +49,7 @@ ALL = {"share": 1.0}
 TWO = {"classes": 2}
 EQUAL = {"sizes": (8,) * len(SIZES)}
 OFF = {"enabled": False}
+ADDITIVE = {"model": {"name": "mlp", "hidden": [8], "additive": True}}
 
 
 MOMENTS = ("oracle", "random", "alone", "no-transport", "received", "prior", "purity")
@@ -118,6 +119,25 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
     "wecfl": (
         Same("one group is fedavg", "fedavg", {"k": 1}),
         Same("with clients of one size it is fesem", "fesem", {"k": 3}, {"k": 3}, under=EQUAL),
+    ),
+    "ifca-cam": (
+        Same(
+            "one group, branches together: fedavg on the additive model",
+            "fedavg",
+            {"k": 1},
+            local={"order": "together"},
+            under=ADDITIVE,
+        ),
+    ),
+    "fesem-cam": (
+        Same(
+            "one group, branches together: fedavg on the additive model, with equal weights",
+            "fedavg",
+            {"k": 1},
+            UNIFORM,
+            local={"order": "together"},
+            under=ADDITIVE,
+        ),
     ),
     "fedgroup": (Same("one group is fedavg", "fedavg", {"k": 1}),),
     "pacfl": (

@@ -47,7 +47,11 @@ class Needs:
 GENERATOR = {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4, "warmup": 0, "ramp": 1, "void": 1.0}
 COHORT = Needs(method={"expert": GENERATOR}, regroups=True)
 
+SUM = Needs(expert=None, why="clients start from a sum of two models, which no expert replaces")
+
 NEEDS: Mapping[str, Needs] = {
+    "ifca-cam": SUM,
+    "fesem-cam": SUM,
     # splits what it can from the first round on: eight clients are split twice and more
     "cfl": Needs(
         method={"grouping": {"eps1": 1e6, "eps2": 0.0, "after": 0}},

@@ -2,7 +2,8 @@
 
 from disue.parts.aggregate.adaptive import Adaptive
 from disue.parts.aggregate.mean import Mean, Momentum
+from disue.parts.aggregate.shared import SharedMean
 
-KINDS: dict[str, type] = {"mean": Mean, "adaptive": Adaptive}
+KINDS: dict[str, type] = {"mean": Mean, "adaptive": Adaptive, "shared": SharedMean}
 
-__all__ = ["KINDS", "Adaptive", "Mean", "Momentum"]
+__all__ = ["KINDS", "Adaptive", "Mean", "Momentum", "SharedMean"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from disue.core.clients import Local
 from disue.parts.local.adjusted import LogitAdjusted
+from disue.parts.local.branches import Branches
 from disue.parts.local.contrastive import Contrastive
 from disue.parts.local.controlled import Controlled
 from disue.parts.local.dynamic import Dynamic
@@ -37,10 +38,12 @@ KINDS: Mapping[str, Callable[..., Local]] = {
     "mixed": Mixed,
     "moreau": Moreau,
     "meta": Meta,
+    "branches": Branches,
 }
 
 __all__ = [
     "KINDS",
+    "Branches",
     "Contrastive",
     "Controlled",
     "Dynamic",
