@@ -19,7 +19,7 @@ FLOAT, COUNT = 4, 8  # bytes of a number: floats and moments as float32, counts 
 
 
 class Traffic:
-    """Each distinct vector goes once to each client, of further ones what is not tied; a triangle is sent of a symmetric matrix."""
+    """Each distinct vector goes once to each client, its tied entries with the first; of a symmetric matrix, half."""
 
     def __init__(self, world: World, orders: Orders) -> None:
         self.world, self.orders = world, orders

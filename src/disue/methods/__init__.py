@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from disue.methods.alone import local_only
 from disue.methods.apfl import apfl
-from disue.methods.ccvr import ccvr
 from disue.methods.cam import fesem_cam, ifca_cam
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
@@ -65,8 +65,8 @@ __all__ = [
     "fedrep",
     "fedyogi",
     "fesem",
-    "flhc",
     "fesem_cam",
+    "flhc",
     "ifca",
     "ifca_cam",
     "local_only",

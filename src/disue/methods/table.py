@@ -11,8 +11,8 @@ from typing import Any
 
 from disue.methods.alone import local_only
 from disue.methods.apfl import apfl
-from disue.methods.ccvr import ccvr
 from disue.methods.cam import fesem_cam, ifca_cam
+from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed

@@ -74,7 +74,7 @@ def model_keys(name: str) -> dict[str, Known]:
             "additive",
             bool,
             None,
-            "the sum of two such models, tensors shared.* and own.*; true where the method asks for it (CAM), else false",
+            "the sum of two such models, tensors shared.* and own.*; false unless the method needs it (CAM)",
         ),
         "weights": Known("weights", str, "", "a .safetensors file to start from"),
         "freeze": Known("freeze", tuple[str, ...], (), "tensors that stay as they are, as names or globs"),

@@ -17,9 +17,9 @@ ORDERS = ("shared-first", "own-first", "together")
 class Branches(Erm):
     """`Erm` on an additive model: a branch that all clients share, and one of the client's group.
 
-    order  "shared-first": the shared branch is trained with the own one held, then the own one with the shared one held,
-           each for all epochs (or steps) on the loss of the sum, so that it fits what the other leaves; "own-first":
-           the other way round; "together": both at once, which is `Erm`, bit for bit
+    order  "shared-first": the shared branch is trained while the own one is held, then the own one while the shared one
+           is held, each for all epochs (or steps) on the loss of the sum, so that it fits what the other leaves;
+           "own-first": the other way round; "together": both at once, which is `Erm`, bit for bit
     """
 
     order: str = "shared-first"
