@@ -1,13 +1,10 @@
 """The lean backend is held to the reference: one step in float32, whole rounds in float64."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from engine_bed import IDS, Erm, Phased, Step, bed
-from torch import nn
 
 from disue.core.clients import Sgd
 from disue.core.errors import UserError
@@ -156,54 +153,3 @@ def test_augmented_batches_are_the_same_for_both_backends():
     for client in IDS:
         np.testing.assert_allclose(ends[0][client], ends[1][client], rtol=0, atol=1e-9)
         assert np.abs(ends[0][client] - plain[client]).max() > 1e-4
-
-
-def test_a_part_that_trains_itself_runs_on_the_loop_and_says_so():
-    class Own(Erm):
-        def train(self, network, inputs, labels, context, seed):
-            return {"model": context.trained["model"] + np.float32(len(labels))}
-
-    b = bed("mlp")
-    uploads = b.train(Own())
-    assert uploads.notes and "Own" in uploads.notes[0]
-    assert np.array_equal(uploads.ends[17], b.start + np.float32(23))
-    from disue.engine.interface import Job, Work
-    from disue.engine.lean import Lean
-
-    work = Work(b.network, b.world().streams, "batches", 0)
-    with pytest.raises(UserError):
-        list(Lean().train(work, [Job(17, Own(), None, None, None)]))
-
-
-def test_a_round_imports_no_optimiser_machinery():
-    """torch.optim may come with `import torch`; what a first optimiser drags in (seconds of it) does not."""
-    code = """
-import sys, torch
-before = set(sys.modules)
-sys.path.insert(0, "tests/engine")
-from engine_bed import Erm, bed
-for backend in ("loop", "lean"):
-    bed("normed").train(Erm(epochs=1), backend)
-fresh = {name for name in set(sys.modules) - before if name.startswith("torch.")}
-assert "torch._dynamo" not in sys.modules, "torch._dynamo"
-assert not any(name.startswith(("torch.optim", "torch.utils.data")) for name in fresh), fresh
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("backend", ["lean", "stacked"])
-def test_pools_see_channels_innermost(backend, monkeypatch):
-    """One-channel images too: there torch cannot tell the orders apart, and takes the slow one unless told."""
-    seen, pool = [], nn.MaxPool2d.forward
-
-    def note(self, x):
-        seen.append((x.shape[2] > 1 and len(x) > 1, x.stride(1)))
-        return pool(self, x)
-
-    b = bed("tiny")
-    engine = b.engine(backend)
-    engine.answer(b.world(), b.orders(PARTS["plain"]))  # forms are found out on single samples
-    monkeypatch.setattr(nn.MaxPool2d, "forward", note)
-    engine.answer(b.world(), b.orders(PARTS["plain"], round=4))
-    assert seen and all(stride == 1 for wide, stride in seen if wide)

@@ -177,15 +177,6 @@ class Local(Protocol):
     def finish(self, ends: Mapping[str, Vector], steps: int, context: Context, order: Order) -> Finished: ...
 
 
-@runtime_checkable
-class SelfTrained(Protocol):
-    """A local part that phases cannot say (an inner loop, second order): it trains by itself, `loop` only."""
-
-    def train(
-        self, network: object, inputs: Tensor, labels: Tensor, context: Context, seed: int
-    ) -> Mapping[str, Vector]: ...
-
-
 class Personal(Protocol):
     """What a local part may offer besides, where its clients use a model of their own."""
 
@@ -242,7 +233,6 @@ __all__ = [
     "Personal",
     "Phase",
     "Probe",
-    "SelfTrained",
     "Sgd",
     "Step",
     "Walking",

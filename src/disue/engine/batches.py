@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Local, SelfTrained, Sgd
+from disue.core.clients import Local, Sgd
 from disue.core.errors import UserError
 from disue.engine.interface import Work
 
@@ -117,8 +117,6 @@ def steps_of(sgd: Sgd, size: int) -> int:
 
 def longest_first(local: Local, sizes: Mapping[int, int]) -> list[int]:
     """The clients (id → samples) by their steps, then samples, the most first; equal ones in the order of ids."""
-    if isinstance(local, SelfTrained):
-        return sorted(sizes, key=lambda i: (-sizes[i], i))
     length = {i: sum(steps_of(phase.sgd, n) for phase in local.phases) for i, n in sizes.items()}
     return sorted(sizes, key=lambda i: (-length[i], -sizes[i], i))
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from disue.core.clients import Context, Local, SelfTrained
+from disue.core.clients import Context, Local
 from disue.engine.cost import RATE, flops, passes
 from disue.engine.crew import Choice, Here
 from disue.engine.interface import Job, Work
@@ -97,8 +97,7 @@ def _by_rule(work: Work, local: Local, offered: list[Choice]) -> Choice:
 
 def step_of(work: Work, local: Local) -> float:
     """Operations of one client's step."""
-    phases = () if isinstance(local, SelfTrained) else local.phases
-    return max((phase.sgd.batch for phase in phases), default=1) * flops(work.network)
+    return max((phase.sgd.batch for phase in local.phases), default=1) * flops(work.network)
 
 
 def _measured(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from disue.core.clients import Local, Phase, SelfTrained, Walking
+from disue.core.clients import Local, Phase, Walking
 from disue.core.world import Network
 from disue.engine.batches import steps_of
 from disue.models.split import both
@@ -42,8 +42,6 @@ def flops(network: Network) -> float:
 
 def passes(local: Local, sizes: Mapping[int, int]) -> float:
     """Samples that go through training in one exchange."""
-    if isinstance(local, SelfTrained):
-        return float(sum(sizes.values()))
     return float(
         sum(
             _gradients(phase) * steps_of(phase.sgd, size) * min(phase.sgd.batch, size)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from disue.core.checks import Array, Float64, IntVector, frozen
-from disue.core.clients import Clients, Context, Local, Memory, Order, SelfTrained
+from disue.core.clients import Clients, Context, Local, Memory, Order
 from disue.core.errors import UserError, unknown
 from disue.core.orders import Orders
 from disue.core.world import World
@@ -227,8 +227,7 @@ class Engine:
             self.precision,
         )
         contexts = {client: context for client, (_, context) in asked.items()}
-        rule = not isinstance(local, SelfTrained) and not local.phases
-        ends = _untrained(contexts) if rule else self.staff.train(work, local, contexts, world.rounds, notes)
+        ends = self.staff.train(work, local, contexts, world.rounds, notes) if local.phases else _untrained(contexts)
         for trained in ends:
             found, context = asked.pop(trained.id)
             done = local.finish(trained.ends, trained.steps, context, found.order)

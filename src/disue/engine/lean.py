@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Batch, Local, Phase, SelfTrained, Sgd, Walking
-from disue.core.errors import UserError
+from disue.core.clients import Batch, Local, Phase, Sgd, Walking
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, corrects, moves, normalised, prepare, tensors
@@ -33,7 +32,7 @@ class Lean:
         self._seat: _Seat | None = None
 
     def refuses(self, work: Work, local: Local) -> str:
-        return f"the local part {type(local).__name__} trains by itself" if isinstance(local, SelfTrained) else ""
+        return ""
 
     def cut(self, local: Local, sizes: Mapping[int, int]) -> list[list[int]]:
         return one_by_one(local, sizes)
@@ -42,11 +41,6 @@ class Lean:
         if self._seat is None or not self._seat.fits(work):
             self._seat = _Seat(work, self._channels_last)
         for job in jobs:
-            if isinstance(job.local, SelfTrained):
-                raise UserError(
-                    f'local part {type(job.local).__name__} trains by itself: set engine.backend = "loop"',
-                    key="engine.backend",
-                )
             begun = time.perf_counter()
             with kept_generators(work.device):
                 ends, steps, loss = self._seat.client(work, job)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Batch, Local, Phase, SelfTrained, Walking
+from disue.core.clients import Batch, Local, Phase, Walking
 from disue.core.layout import Layout
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
@@ -19,7 +19,7 @@ from disue.models.split import both
 
 
 class Loop:
-    """Trains exactly as a textbook says. Runs every local part, those that train by themselves too."""
+    """Trains exactly as a textbook says. Runs every local part."""
 
     def refuses(self, work: Work, local: Local) -> str:
         return ""
@@ -31,17 +31,8 @@ class Loop:
         for job in jobs:
             begun = time.perf_counter()
             with kept_generators(work.device):
-                if isinstance(job.local, SelfTrained):
-                    ends, steps, loss = _self_trained(job.local, work, job), 0, float("nan")
-                else:
-                    ends, steps, loss = _phases(work, job)
+                ends, steps, loss = _phases(work, job)
             yield Trained(job.id, ends, steps, loss, time.perf_counter() - begun)
-
-
-def _self_trained(local: SelfTrained, work: Work, job: Job) -> Mapping[str, Array]:
-    seed = work.streams.torch_seed(work.stream, work.round, job.id)
-    Draws(work, job.id).begin("model")
-    return dict(local.train(work.network, job.inputs, job.labels, job.context, seed))
 
 
 def _phases(work: Work, job: Job) -> tuple[dict[str, Array], int, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from disue.core.clients import Clients, Context, Local, SelfTrained
+from disue.core.clients import Clients, Context, Local
 from disue.core.world import Network
 from disue.engine.choice import block_for, choose, predicted, step_of, workers_for
 from disue.engine.chores import Chore, portions
@@ -107,10 +107,6 @@ class Staff:
         notes: list[str],
     ) -> Choice:
         """The run's backend, or for this work another one, with the reason among the notes."""
-        if isinstance(local, SelfTrained):
-            if self.choice is None or self.choice.backend != "loop":
-                notes.append(f"{type(local).__name__} trains by itself: it ran on the loop backend")
-            return Choice("loop")
         if self.choice is None and work.stream == PERSONAL:
             return Choice("lean")  # what an evaluation trains says little of what the run will
         if self.choice is None:

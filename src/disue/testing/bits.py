@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import SelfTrained, personal_of
+from disue.core.clients import personal_of
 from disue.core.orders import Orders, Sight
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
@@ -108,7 +108,7 @@ def _in_step(subject: Subject, backend: str, double: bool) -> None:
     other = bed.engine_of(backend, double=double)
 
     def both(orders: Orders, answering: IntVector) -> PlainUploads:
-        if orders.local is not None and not double and not isinstance(orders.local, SelfTrained):
+        if orders.local is not None and not double:
             orders = replace(orders, local=paced(orders.local, epochs=1, steps=1))
         other.memory = MemoryStore()
         for client, kept in bed.memories().items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, cast
 
 from disue.core.checks import Vector
-from disue.core.clients import Context, Finished, Local, Memory, Order, Phase, SelfTrained, Sgd
+from disue.core.clients import Context, Finished, Local, Memory, Order, Phase, Sgd
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,8 @@ class Paced:
 
 
 def paced(local: Local, **settings: float) -> Local:
-    """The part at this pace; one that trains by itself has no phases, and takes those settings that it has itself."""
-    from disue.testing.subject import changed
-
-    if not isinstance(local, SelfTrained):
-        return Paced(local, settings)
-    found: Local = changed(local, **{name: value or 1e-30 for name, value in settings.items()})  # a rate is > 0
-    return found
+    """The part at this pace."""
+    return Paced(local, settings)
 
 
 class _Phase:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from disue.core.checks import Array, IntVector
-from disue.core.clients import Local, Phase, SelfTrained, Walking
+from disue.core.clients import Local, Phase, Walking
 from disue.core.errors import UserError
 from disue.core.layout import Part
 from disue.core.world import Network
@@ -39,8 +39,6 @@ class Native:
 
     def refuses(self, work: Work, local: Local) -> str:
         """Why this work is not trained in compiled code, as the end of a sentence; "" where it is."""
-        if isinstance(local, SelfTrained):
-            return f"the local part {type(local).__name__} trains by itself"
         if work.device != "cpu" or work.precision != "float32" or work.dtype not in NAMES:
             return "compiled code trains on the CPU in float32"
         for phase in local.phases:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from disue.core.clients import Local, Phase, SelfTrained, Walking
+from disue.core.clients import Local, Phase, Walking
 from disue.core.errors import UserError
 from disue.core.world import Network
 from disue.engine.batches import Draws
@@ -37,8 +37,6 @@ class Stacked:
 
     def refuses(self, work: Work, local: Local) -> str:
         """Why this work cannot be stacked, as the end of a sentence; "" where it can."""
-        if isinstance(local, SelfTrained):
-            return f"the local part {type(local).__name__} trains by itself"
         form = self._of(work)
         if isinstance(form, str):
             return f"the model cannot be stacked: {form}"
