@@ -30,7 +30,8 @@ def call(*words: str, **more: object) -> str:
 
 def shipped() -> list[str]:
     """What a wheel is built from, without the build folders and caches that happen to lie about."""
-    files = [HERE / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    files = [HERE / name for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE")]
+    files += [path for path in (HERE / "experiments").rglob("*") if path.is_file()]
     files += [path for path in (HERE / "src" / "disue").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return [str(path.relative_to(HERE)) for path in files]
 
@@ -52,8 +53,10 @@ def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     assert not [name for name in inside if name.startswith(("tests", "docs", "examples"))]
     package_files = {name.removeprefix("src/") for name in names if name.startswith("src/disue/")}
     assert package_files <= set(inside), package_files - set(inside)
+    assert {f"disue/{name}" for name in names if name.startswith("experiments/")} <= set(inside)
     call(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(apart), str(wheel))
     environment = {**os.environ, "PYTHONPATH": str(apart)}
     call(sys.executable, "-c", USE, str(apart), cwd=tmp_path, env=environment)
     assert "disue" in call(sys.executable, "-m", "disue", "--help", cwd=tmp_path, env=environment)
+    assert "first_results" in call(sys.executable, "-m", "disue", "list", "tables", cwd=tmp_path, env=environment)
     assert (apart / "bin" / "disue").exists()

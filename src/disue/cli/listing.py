@@ -16,6 +16,7 @@ from disue.data.sources.facts import FACTS
 from disue.parts import expert
 from disue.runs import assemble
 from disue.runs.keys import Known
+from disue.study import shelf
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,17 @@ def _part(slot: str, kind: str, make: Callable[..., Any], given: Mapping[str, st
     return Entry(name, summary_of(make), keys, make)
 
 
+def of_tables() -> list[Entry]:
+    return [Entry(name, shelf.summary(path), {}) for name, path in shelf.tables().items()]
+
+
 LISTS: dict[str, tuple[Callable[[], list[Entry]], str]] = {
     "methods": (of_methods, "mark"),
     "datasets": (of_datasets, ""),
     "models": (of_models, "takes"),
     "partitions": (of_partitions, ""),
     "parts": (of_parts, ""),
+    "tables": (of_tables, ""),
 }
 
 

@@ -1,14 +1,20 @@
-"""`disue compare`, `tune`: many runs from one file."""
+"""`disue compare`, `tune`, `reproduce`: many runs from one file."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from disue.cli.many import Many
 from disue.cli.run import DATA_DIR, FILE, FOLDER, QUIET
+from disue.cli.tables import shown
 
+if TYPE_CHECKING:
+    from disue.study.reproduce import Reproduction
+
+MOST = 12  # deviations that are shown, the largest ones
 JOBS = click.option(
     "--jobs", "-j", type=click.IntRange(min=1), default=2, show_default=True, help="Runs at a time, a process each."
 )
@@ -33,9 +39,9 @@ def compare(study: Path, out: Path | None, jobs: int, latex: bool, data_dir: Pat
     with Many(f"{study} into {where}", quiet=quiet) as many:
         table = call(study, where, jobs=jobs, data_dir=data_dir, on_progress=many)
     if not quiet:
-        shown = table.with_suffix(".tex") if latex else table
-        click.echo(shown.read_text(encoding="utf-8"))
-        click.echo(str(shown))
+        page = table.with_suffix(".tex") if latex else table
+        click.echo(page.read_text(encoding="utf-8"))
+        click.echo(str(page))
         click.echo(str(table.with_name("report.html")))
 
 
@@ -59,3 +65,51 @@ def tune(study: Path, out: Path | None, to: Path | None, jobs: int, data_dir: Pa
         target = call(study, where, to=to, jobs=jobs, data_dir=data_dir, on_progress=many)
     if not quiet:
         click.echo(str(target))
+
+
+@click.command()
+@click.argument("table")
+@click.option("--scale", default="cpu", show_default=True, help="smoke, cpu, paper: as far as the study has it.")
+@click.option("--out", type=FOLDER, help="Folder of the runs.  [default: runs/TABLE-SCALE]")
+@click.option("--store", type=FILE, help="A file of means that gets those made here, instead of its own of this scale.")
+@JOBS
+@DATA_DIR
+@QUIET
+def reproduce(
+    table: str, scale: str, out: Path | None, store: Path | None, jobs: int, data_dir: Path | None, quiet: bool
+) -> None:
+    """Make a TABLE of the docs again and print how far it is from the stored one.
+
+    TABLE is a name of `disue list tables`, or a study's file.
+    """
+    from disue.study.reproduce import reproduce as call
+
+    with Many(f"{table} at scale {scale}", quiet=quiet) as many:
+        found = call(table, out, scale=scale, jobs=jobs, data_dir=data_dir, on_progress=many, store=store)
+    if not quiet:
+        click.echo(found.table.read_text(encoding="utf-8"))
+        _deviations(found)
+        click.echo(str(found.table))
+        click.echo(str(found.table.with_name("report.html")))
+
+
+def _deviations(found: Reproduction) -> None:
+    """The largest ones, and how many are beyond what the stored table leaves open."""
+    if not found.deviations:
+        click.echo(f"Nothing is stored at scale {found.scale} ({found.there}): nothing to compare with.\n")
+        return
+    largest = sorted(found.deviations, key=lambda one: -abs(one.points))
+    beyond = sum(one.beyond for one in found.deviations)
+    click.echo(
+        f"{len(found.deviations)} figures made again; the largest deviation is {largest[0].points:+.2f} points, "
+        f"{beyond} {'is' if beyond == 1 else 'are'} beyond the stored interval (of two seeds their range, of one "
+        "the rounding)."
+    )
+    rows = [
+        (one.setting, one.method, one.metric, *(f"{v:.1f}" for v in (one.here, one.there)), f"{one.points:+.2f}", mark)
+        for one, mark in ((one, "*" * one.beyond) for one in largest[:MOST])
+        if abs(one.points) >= 0.005
+    ]
+    if rows:
+        shown(rows, ("setting", "row", "metric", "here", "stored", "deviation", "beyond"), right=(3, 4, 5))
+    click.echo("")

@@ -23,7 +23,12 @@ from disue.study.tables import Section, Table, reached
 from disue.study.whole import p_cell, p_words, scores, verdict
 
 DRAWN = 8  # rows whose curves and clients are drawn
-MODELS = {"expert_local": "expert", "group_local": "group model", "served_local": "served model"}
+MODELS = {
+    "personal_local": "personal model",
+    "expert_local": "expert",
+    "group_local": "group model",
+    "served_local": "served model",
+}
 PRIORS = {"expert_prior_local": "expert", "group_prior_local": "group model", "served_prior_local": "served model"}
 MAJORITY = "majority class"
 HEADS = {
@@ -157,13 +162,13 @@ def _numbers(values: Values, setting: str, rows: Sequence[str]) -> drawn.Grid:
         found = [cell(label, TOTALS + name) for name in names]
         return None if None in found else math.fsum(one.mean for one in found if one is not None)
 
-    lines = []
+    lines: list[list[str | tuple[str, str]]] = []
     for label in rows:
         seeds = values.get((setting, label, SERVED))
         if not seeds:
             continue
-        local = next((m for m in ("served_local", "expert_local", "group_local") if cell(label, m)), "")
-        own = local.replace("_local", "_prior_local")
+        own = next((m for m in ("personal_local", "group_local", "served_local") if cell(label, m)), "")
+        prior = next((m for m in PRIORS if cell(label, m)), "")
         sent, spent = total(label, "bytes_up", "bytes_down"), total(label, "client_seconds")
         lines.append(
             [
@@ -171,17 +176,17 @@ def _numbers(values: Values, setting: str, rows: Sequence[str]) -> drawn.Grid:
                 str(len(seeds)),
                 show(cell(label, SERVED)),
                 show(cell(label, "expert_effect"), sign=True),
-                show(cell(label, "group_local")),
-                show(cell(label, own)),
+                (show(cell(label, own)), MODELS.get(own, "")),
+                (show(cell(label, prior)), PRIORS.get(prior, "")),
                 show(cell(label, "majority_local") or cell(label, "majority_local_split")),
                 "–" if sent is None else size(sent),
                 "–" if spent is None else duration(spent),
             ]
         )
-    head = ["", "seeds", "served, global", "D-phase effect", "group, local", "served + own prior, local"]
-    head += ["majority class, local", "sent", "client time"]
+    head = ["", "seeds", "served, global", "D-phase effect", "local", "local, own prior"]
+    head += ["local, majority class", "sent", "client time"]
     why = "Percent, mean of the last ten rounds. Local accuracies stand beside what always naming a client's commonest "
-    why += "class gives; with own prior: the client's label shares are added to the logits."
+    why += "class gives; own prior: the client's label shares are added to the logits."
     return drawn.Grid("Numbers", head, lines, why)
 
 

@@ -52,6 +52,7 @@ SHORT = {
     "ari": "ARI",
     "ami": "AMI",
 }
+SHOWN = {*GLOBAL, *LOCAL, *(f"{name}_split" for name in LOCAL), *NEWCOMERS, *GROUPS}
 QUANTITIES = {"rounds_to": "Rounds", "bytes_to": "Bytes, up and down,", "client_seconds_to": "Client-seconds"}
 
 
