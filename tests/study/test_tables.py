@@ -119,7 +119,7 @@ def test_comparisons_are_tested_from_five_seeds_on(tmp_path: Path) -> None:
     assert "Of 3 comparisons 3 differ at the 5 % level after Holm's correction." in page
     few = markdown(sections(results(plan, figures(3))))
     assert "| Dir(0.1): ours − FedAvg, served_global | 3 | +31.0 ± 2.5 | – | – |" in few
-    assert "3 are not tested: below 5 seeds a table describes and proves nothing." in few
+    assert "3 comparisons are not tested: below 5 seeds a table describes and proves nothing." in few
     assert "INCOMPLETE: 15 of 25 runs." in few
 
 

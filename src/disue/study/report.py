@@ -175,7 +175,7 @@ def _numbers(values: Values, setting: str, rows: Sequence[str]) -> drawn.Grid:
                 label,
                 str(len(seeds)),
                 show(cell(label, SERVED)),
-                show(cell(label, "expert_effect"), sign=True),
+                show(cell(label, "expert_effect"), sign=True).replace("-", "−"),
                 (show(cell(label, own)), MODELS.get(own, "")),
                 (show(cell(label, prior)), PRIORS.get(prior, "")),
                 show(cell(label, "majority_local") or cell(label, "majority_local_split")),

@@ -53,10 +53,8 @@ def verdict(found: Sequence[Tested]) -> str:
     if tried:
         words.append(f"Of {len(tried)} comparisons {len(sure)} differ at the 5 % level after Holm's correction.")
     if few:
-        words.append(
-            f"{len(few)} {'is' if len(few) == 1 else 'are'} not tested: below {ENOUGH} seeds a table describes and "
-            "proves nothing."
-        )
+        which = "1 comparison is" if len(few) == 1 else f"{len(few)} comparisons are"
+        words.append(f"{which} not tested: below {ENOUGH} seeds a table describes and proves nothing.")
     return " ".join(words)
 
 
