@@ -20,7 +20,9 @@ from disue.parts.expert import Distil
 from disue.parts.grouping import Linkage
 from disue.parts.local import Erm
 from disue.parts.start import FromExpert
-from disue.testing import CHECKS, Identity, Scenario, checks, conforms, run
+from disue.testing import CHECKS, Identity, Scenario, checks, conforms, named, run
+from disue.testing.groups import alone_and_alike
+from disue.testing.play import trace
 
 ALL = Scenario(share=1.0)
 FAULTS: list[tuple[str, Any, str, str]] = [
@@ -139,6 +141,14 @@ def test_an_evaluation_that_counts() -> None:
 def test_a_scenario_in_which_nothing_can_be_seen_is_refused() -> None:
     assert "no model moves" in caught(method(), "rest", scenario=Scenario(lr=1e-30))
     assert "split again" in caught(method(), "lineage", splits=True)
+
+
+def test_groups_are_empty_where_they_should_be() -> None:
+    """Of one client in a round two groups have nobody there; of three that are alike two groups have no members."""
+    alone, alike = alone_and_alike(Scenario())
+    assert all(len(seen.answered) == 1 for seen in trace(named("ifca"), alone)[1:])
+    sizes = trace(named("ifca"), alike)[-1].groups.sizes().tolist()
+    assert sorted(sizes) == [0, 0, 3]
 
 
 def test_renamed_clients_keep_their_streams_and_others_do_not() -> None:

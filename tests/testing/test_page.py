@@ -33,7 +33,9 @@ def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_test_of_the_page_runs(folder: Path) -> None:
-    done = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "lean and (places or rest or toml)", ".")
+    done = python(
+        folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "lean and (places or rest or toml)", "."
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "3 passed" in done.stdout
 

@@ -105,8 +105,13 @@ def one_sample(subject: Subject, backend: str) -> None:
 
 def empty_group(subject: Subject, backend: str) -> None:
     """Groups of which nobody is there: cohorts of one, and clients that are all alike."""
-    _lives(subject, backend, subject.scenario.few(3, alike=True, share=0.34))
-    _lives(subject, backend, subject.scenario.few(3, alike=True, share=1.0))
+    for scenario in alone_and_alike(subject.scenario):
+        _lives(subject, backend, scenario)
+
+
+def alone_and_alike(scenario: Scenario) -> tuple[Scenario, Scenario]:
+    """Three clients that hold the same: one of them in a round, or all."""
+    return scenario.few(3, alike=True, share=0.34), scenario.few(3, alike=True, share=1.0)
 
 
 def silence(subject: Subject, backend: str) -> None:
