@@ -32,7 +32,7 @@ class Scenario:
     dropout      probability that a client who is asked does not answer
     labels       "planted": two groups that name the classes differently, each client with some classes;
                  "pure": one class a client; "one": one class in all
-    alike        all clients hold the same samples (as many as the first)
+    alike        all clients hold the same samples under the same labels (as many as the first)
     shape, classes, model   of the data and the network; `model` is a spec's [model]
     epochs, batch, lr       of local training, where the local part has such settings
     names        old id → new id, in the same order; the streams stay with the client
@@ -84,7 +84,7 @@ class Scenario:
         """The data set and who has which rows of it."""
         dataset, rows = _samples(self.shape, self.classes, self.labels, self.alike, self.seed, self._clients())
         group = {client: at % 2 for at, client in enumerate(sorted(self.ids))}
-        shift = (self.classes // 2) if self.labels == "planted" else 0
+        shift = self.classes // 2 if self.labels == "planted" and not self.alike else 0
         maps = [(np.arange(self.classes) + shift * group[i]) % self.classes for i in self.ids]
         partition = assemble(
             dataset.y_train,
