@@ -287,7 +287,7 @@ class Secretive(Erm):
     """Keeps its last model and does not say so."""
 
     def finish(self, ends: Mapping[str, Any], steps: int, context: Context, order: Order) -> Finished:
-        return Finished(ends[MODEL], memory={"last": ends[MODEL], "first": order.start})
+        return Finished(ends[MODEL], memory={"last": ends[MODEL]})
 
 
 @dataclass(frozen=True)

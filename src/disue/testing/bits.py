@@ -72,16 +72,19 @@ def evaluation(subject: Subject, backend: str) -> None:
         require(bool(np.isfinite(model).all()), f"the model that client {client} makes for itself is not finite")
 
 
+FEW = 64  # bytes of a memory that are not worth declaring: a step count, a mixing weight
+
+
 def memory(subject: Subject, backend: str) -> None:
     """What clients keep is the same in RAM and on the disk, and no more than the method's `keeps` says."""
     bed = Bed(subject, backend=backend)
     held = list(bed.rounds())
     alike(parted(held, trace(subject, backend=backend, budget=0)), "with clients' memories on the disk the run differs")
-    size, d = 4 * bed.world.layout.d, bed.world.layout.d
+    d = bed.world.layout.d
     for client, kept in held[-1].memories.items():
         took = sum(value.nbytes for value in kept.values())
         require(
-            took <= size * bed.method.keeps + 1024,
+            took <= 4 * d * bed.method.keeps + FEW,
             f"client {client} keeps {took} bytes ({', '.join(kept)}), and the method's `keeps` says "
             f"{bed.method.keeps} vectors of {d} numbers",
         )
