@@ -17,7 +17,7 @@ from disue.runs.spec import Spec
 
 HERE = Path(__file__).parents[2]
 README = (HERE / "README.md").read_text()
-PAGES = [*sorted(HERE.glob("*.md")), *sorted((HERE / "docs").glob("*.md"))]
+PAGES = [*sorted(HERE.glob("*.md")), *sorted((HERE / "docs").rglob("*.md"))]
 COMING: set[str] = set()  # pages that are linked before they are written
 
 

@@ -102,7 +102,7 @@ def fluke(root: Path) -> Apart:
             )  # fmt: skip
             me = SimpleNamespace(
                 _load_from_cache=lambda: None, receive_model=lambda: None, _save_to_cache=lambda: None, model=model,
-                device="cpu", index=at, channel=SimpleNamespace(send=lambda message, to: sent.append(message.payload)),
+                device="cpu", index=at, channel=_Channel(sent),
                 train_set=_Loader([(torch.from_numpy(x).double(), torch.from_numpy(y))], bed.held.classes),
             )  # fmt: skip
             me.compute_mean_cov = lambda me=me: code.CCVRClient.compute_mean_cov(me)
@@ -116,6 +116,14 @@ def fluke(root: Path) -> Apart:
         means, covs = code.CCVRServer._compute_mean_cov(server)
         add(out, bed, means, covs, note)
     return out
+
+
+class _Channel:
+    def __init__(self, sent: list[Any]) -> None:
+        self.sent = sent
+
+    def send(self, message: Any, to: str) -> None:
+        self.sent.append(message.payload)
 
 
 class _Loader(list[Any]):

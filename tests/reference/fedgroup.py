@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,9 +64,7 @@ def flexcfl(root: Path) -> Apart:
         code.AgglomerativeClustering = lambda *given, **more: watched(plain, *given, **more)
         code.KMeans = lambda *given, **more: watched(kmeans, *given, **more)
         me = SimpleNamespace(num_group=K, init_params=None, seed=1, measure=measure)
-        me._calculate_data_driven_measure = lambda pm, correction: kind._calculate_data_driven_measure(
-            me, pm, correction
-        )
+        me._calculate_data_driven_measure = functools.partial(kind._calculate_data_driven_measure, me)
         me.simply_averaging_aggregate = lambda values: values[0]
         found = kind.clustering_clients(me, clients)
         theirs = {frozenset(IDS[clients.index(c)] for c in group[2]) for group in found.values()}
