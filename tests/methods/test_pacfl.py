@@ -37,12 +37,14 @@ def between(one: np.ndarray, other: np.ndarray, **given: Any) -> float:
     return float(PrincipalAngles(2, **given)._compared(one[None], other[None])[0][0, 0])
 
 
+@pytest.mark.hand("pacfl")
 def test_two_lines_at_45_degrees() -> None:
     one, other = probed([E[0], 2 * E[0]], 1), probed([E[0] + E[1], -E[0] - E[1]], 1)
     assert between(one, other) == pytest.approx(45.0, abs=1e-4)
     assert between(one, other, entrywise=True) == pytest.approx(45.0, abs=1e-4)
 
 
+@pytest.mark.hand("pacfl")
 def test_the_same_plane_by_another_basis() -> None:
     """True angle 0, entrywise 45 degrees."""
     one, other = probed([3 * E[0], E[1]], 2), probed([3 * (E[0] + E[1]), E[0] - E[1]], 2)

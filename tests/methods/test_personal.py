@@ -361,6 +361,7 @@ class Mixture(Mixed):
         return (QuadraticMixture(self.sgd, adaptive=self.adaptive),)
 
 
+@pytest.mark.hand("apfl")
 @pytest.mark.parametrize(
     ("lr", "adaptive", "w", "v", "share"),
     [
@@ -432,6 +433,7 @@ def envelope(lr: float, steps: int = 1, tether: float = 1.0) -> tuple[np.ndarray
     return uploads.ends[902][20:], engine.memory.get(902)["theta"][20:]
 
 
+@pytest.mark.hand("pfedme")
 def test_pfedme_meets_its_prox_point() -> None:
     """F = ½(θ − 1)², λ = 1, w = 0: θ* = (1 + 0) / 2, and w moves by ηλ(θ* − w); then θ* = (1 + ⅛) / 2."""
     w, theta = envelope(0.25)
@@ -510,6 +512,7 @@ class Square0:
 class SquareMeta(Square0, MetaFit): ...
 
 
+@pytest.mark.hand("per-fedavg")
 @pytest.mark.parametrize(("order", "power"), [("first-order", 1), ("hessian-free", 2)])
 def test_per_fedavg_by_hand(order: str, power: int) -> None:
     """F = ½w², so ∇F = w and the Hessian is 1: the way is (1 − α)w, and (1 − α)²w with the Hessian."""

@@ -124,6 +124,7 @@ class Bed:
         self.network, self.start = TorchNetwork(module, shape, kind), flatten(module)
         self.streams, self.seed, self.shape, self.kind = Streams(seed), seed, shape, kind
         self.public: np.ndarray | None = None
+        self.surveys: list[Any] = []  # the answers to the surveys of what was played last
 
     @property
     def world(self) -> World:
@@ -147,11 +148,13 @@ class Bed:
     def play(self, method: Any, cohorts: Sequence[Sequence[int]] = COHORTS, backend: str = "lean") -> list[Round]:
         """Our rounds, with the surveys that the method asks for."""
         world, out = self.world, []
+        self.surveys = []
         with Engine(self.held, backend, double=True) as engine:
             told = method.init(world, self.start)
             for index, cohort in enumerate(cohorts):
                 while told.then is not None:
-                    told = method.tell(world, told.state, told.then, engine.answer(world, told.then))
+                    self.surveys.append(engine.answer(world, told.then))
+                    told = method.tell(world, told.state, told.then, self.surveys[-1])
                 orders = method.ask(world, told.state, np.array(sorted(cohort), np.int64))
                 uploads = engine.answer(world, orders)
                 told = method.tell(world, told.state, orders, uploads)

@@ -412,6 +412,7 @@ def along(ids, lengths):
     return {i: (START + length * step).astype(np.float32) for i, length in zip(ids, lengths, strict=True)}
 
 
+@pytest.mark.hand("flhc", "fedclust")
 @pytest.mark.parametrize(("metric", "scale"), [("euclidean", 1.0), ("l1", 2.0)])
 def test_lengths_0_01_5_part_at_1(metric, scale):
     ids = (17, 902, 4001)
