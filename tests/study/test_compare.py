@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import disue
 from disue.core.errors import UserError
 from disue.study.compare import compare
 from disue.study.place import locked
@@ -101,9 +102,9 @@ def test_a_study_survives_a_dead_worker_and_says_what_its_runs_say(tmp_path: Pat
     assert compare(tuned, tmp_path / "out", jobs=1).read_text() == text
 
 
-def started(study: Path, out: Path) -> subprocess.Popen[str]:
+def started(study: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
     """`disue compare` in a process of its own."""
-    words = [sys.executable, "-m", "disue", "compare", str(study), "--out", str(out), "--jobs", "2"]
+    words = [sys.executable, "-m", "disue", "compare", str(study), "--out", str(out), "--jobs", str(jobs)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -117,13 +118,13 @@ def until(found: Any, seconds: float = 60.0) -> None:
 def test_a_study_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     """SIGKILL of the main process once a run is complete and another has begun. Its workers end with it."""
     study, out = tmp_path / "study.toml", tmp_path / "out"
-    study.write_text(PLAIN.replace("rounds = 4", "rounds = 8\ncheckpoint.every = 2"))
-    process = started(study, out)
+    study.write_text(PLAIN.replace("rounds = 4", "rounds = 16\ncheckpoint.every = 2").replace("[0, 1]", "[0]"))
+    process = started(study, out, 1)
     until(lambda: list(out.rglob("summary.json")) and len(list(out.rglob("rounds.csv"))) > 1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     complete = {path: path.stat().st_mtime_ns for path in out.rglob("summary.json")}
-    assert 0 < len(complete) < 4 and not (out / "table.md").exists()
+    assert len(complete) == 1 and not (out / "table.md").exists()
 
     def free() -> bool:  # the workers held their runs' locks
         try:
@@ -135,17 +136,19 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path) -> No
         return True
 
     until(free)
-    compare(study, out, jobs=2)
+    compare(study, out, jobs=1)
     assert {path: path.stat().st_mtime_ns for path in complete} == complete  # what was done is not done again
-    compare(study, tmp_path / "whole", jobs=2)
-    assert figures(out) == figures(tmp_path / "whole")
-    assert len({(method, seed) for method, seed, _ in figures(out)}) == 4
+    found = figures(out)
+    for job in Study.read(study).finals({}):
+        for name, value in disue.run(job.spec)["metrics"].items():  # undisturbed
+            assert found[job.method, str(job.seed), name] == repr(float(value["last10"])), name
+    assert {method for method, _, _ in found} == {"FedAvg", "ours"}
 
 
 def test_ctrl_c_finishes_the_rounds_in_hand_and_the_command_goes_on(tmp_path: Path) -> None:
     study, out = tmp_path / "study.toml", tmp_path / "out"
     study.write_text(PLAIN.replace("rounds = 4", "rounds = 40"))
-    process = started(study, out)
+    process = started(study, out, 2)
     until(lambda: list(out.rglob("rounds.csv")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
