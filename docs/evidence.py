@@ -3,12 +3,14 @@
 by hand   tests marked `@pytest.mark.hand("NAME", …)`: numbers worked out on paper for two or three clients
 beside    a line "Reference comparison: …" on docs/methods/NAME.md: one round against a public implementation
 
-Nothing is run: files are read. With --check it fails where a mark or a page names no method of `disue list methods`.
+Nothing is run: files are read. With --tests it lists what it counted. With --check it fails where a mark or a page names
+no method of `disue list methods`, and where a page names a test that is not there.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,6 +56,16 @@ def named(decorator: ast.expr) -> list[str]:
     return [str(one.value) for one in decorator.args if isinstance(one, ast.Constant)]
 
 
+def missing(root: Path, text: str) -> list[str]:
+    """The tests that a page names as `tests/…::name` and that are not there."""
+    out = []
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)", text):
+        path = root / file
+        if not path.exists() or not re.search(rf"^\s*def {name}\(", path.read_text(), re.M):
+            out.append(f"{file}::{name}")
+    return out
+
+
 def collected(root: Path = HERE) -> tuple[dict[str, Evidence], list[str]]:
     """(method → evidence, sentences about marks and pages of what is no method)."""
     out, strange = {name: Evidence() for name in TABLE}, []
@@ -70,7 +82,9 @@ def collected(root: Path = HERE) -> tuple[dict[str, Evidence], list[str]]:
         if page.stem not in out:
             strange.append(f"docs/methods/{page.name}: is the page of no method")
             continue
-        lines = [line.removeprefix(BESIDE).strip() for line in page.read_text().splitlines() if line.startswith(BESIDE)]
+        text = page.read_text()
+        strange += [f"docs/methods/{page.name}: there is no {name}" for name in missing(root, text)]
+        lines = [line.removeprefix(BESIDE).strip() for line in text.splitlines() if line.startswith(BESIDE)]
         out[page.stem].beside += [line for line in lines if not line.lower().startswith(NONE)]
     for name, claims in IDENTITIES.items():
         out[name].identities = len(claims)

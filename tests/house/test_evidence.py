@@ -58,7 +58,10 @@ def test_marks_and_lines_are_counted(evidence: ModuleType, tmp_path: Path) -> No
     (tmp_path / "tests" / "methods").mkdir(parents=True)
     (tmp_path / "docs" / "methods").mkdir(parents=True)
     (tmp_path / "tests" / "methods" / "test_them.py").write_text(TESTS)
-    (tmp_path / "docs" / "methods" / "fedavg.md").write_text("# FedAvg\n\nReference comparison: a/b@1 mean, 3e-9\n")
+    (tmp_path / "docs" / "methods" / "fedavg.md").write_text(
+        "# FedAvg\n\nHand test: `tests/methods/test_them.py::test_one` and `tests/methods/test_them.py::test_gone`.\n"
+        "Reference comparison: a/b@1 mean, 3e-9\n"
+    )
     (tmp_path / "docs" / "methods" / "moon.md").write_text("Reference comparison: none, nothing runs here\n")
     (tmp_path / "docs" / "methods" / "fedwhat.md").write_text("# ?\n")
     (tmp_path / "docs" / "methods" / "README.md").write_text("# Methods\n")
@@ -72,7 +75,7 @@ def test_marks_and_lines_are_counted(evidence: ModuleType, tmp_path: Path) -> No
         "ifca": [f"{file}::TestTwo::test_also"],
     }
     assert {name: one.beside for name, one in found.items() if one.beside} == {"fedavg": ["a/b@1 mean, 3e-9"]}
-    assert len(strange) == 2 and '"fedavgg"' in strange[0] and "fedwhat.md" in strange[1]
+    assert len(strange) == 3 and '"fedavgg"' in strange[0] and "test_gone" in strange[1] and "fedwhat.md" in strange[2]
     text = evidence.table(found)
     assert "4 with numbers worked out by hand" in text and "1 compared with other code" in text
 
