@@ -90,7 +90,7 @@ def load(path: str | Path) -> Trained:
 
 
 def export(path: str | Path, what: str, to: str | Path) -> Path:
-    """Writes "expert", "average" or "group:NUMBER" of a run as safetensors, with layout and model name."""
+    """Writes "expert", "average", "group:NUMBER" or "client:ID" of a run as safetensors, with layout and model name."""
     return load(path).export(what, to)
 
 

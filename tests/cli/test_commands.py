@@ -94,7 +94,7 @@ def test_report_and_export(disue: Disue, spec: Path) -> None:
         assert to.stat().st_size > 0
     wrong = disue("export", folders[0], "--what", "all", "--to", spec.parent / "x")
     assert wrong.exit_code == 2
-    assert "what must be expert, average or group:NUMBER" in wrong.stderr
+    assert "what must be expert, average, group:NUMBER or client:ID" in wrong.stderr
 
 
 NAMES = {

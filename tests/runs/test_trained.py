@@ -15,6 +15,8 @@ from safetensors import safe_open
 
 import disue
 from disue import data
+from disue.runs.federate import Federate
+from disue.runs.personal import personal_models
 from disue.runs.setup import prepare
 from disue.runs.spec import Spec
 
@@ -131,6 +133,38 @@ def test_inputs_are_normalised_as_in_training(folder: Path) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(disue.UserError, match="holds no run"):
         disue.load(tmp_path)
+
+
+OWN: dict[str, Any] = {**SPEC, "rounds": 3, "local": {"epochs": 1, "batch": 20}, "evaluate": {"every": 3}}
+
+
+@pytest.mark.parametrize("name", ["ditto", "fedper", "apfl", "fedavg"])
+def test_a_client_gets_the_model_that_it_uses(name: str, tmp_path: Path) -> None:
+    spec = {**OWN, "method": {"name": name}}
+    disue.run(spec, tmp_path / "run")
+    trained = disue.load(tmp_path / "run")
+    federate = Federate(prepare(Spec.of(spec)), None)
+    for _ in federate:
+        pass
+    used = personal_models(federate.engine, federate.setup, federate.state, federate.setup.ids)
+    assert bool(used) == (name != "fedavg")
+    for client in federate.setup.ids.tolist():
+        mine = trained.vector(f"client:{client}")
+        assert np.array_equal(mine, used.get(client, federate.state.average))
+    client = federate.setup.ids.tolist()[0]
+    file = trained.export(f"client:{client}", tmp_path / "own.safetensors")
+    with safe_open(str(file), "numpy") as tensors:
+        weight = tensors.get_tensor(trained.world.layout.head_weight)
+    assert np.array_equal(weight, trained.client(client).state_dict()[trained.world.layout.head_weight].numpy())
+    with pytest.raises(disue.UserError, match="no client 4711 took part"):
+        trained.client(4711)
+
+
+def test_who_fine_tunes_needs_its_data(tmp_path: Path) -> None:
+    disue.run({**OWN, "method": {"name": "fedavg-ft"}}, tmp_path / "run")
+    trained = disue.load(tmp_path / "run")
+    with pytest.raises(disue.UserError, match="fine-tune what they receive on their own data"):
+        trained.client(int(trained.world.census.ids[0]))
 
 
 def test_a_method_without_an_expert_says_so(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def report(run_dirs: tuple[Path, ...], out: Path | None) -> None:
 
 @click.command()
 @click.argument("run_dir", type=FOLDER)
-@click.option("--what", required=True, metavar="WHAT", help="expert, average or group:NUMBER.")
+@click.option("--what", required=True, metavar="WHAT", help="expert, average, group:NUMBER or client:ID.")
 @click.option("--to", required=True, type=FILE, help="The .safetensors file.")
 def export(run_dir: Path, what: str, to: Path) -> None:
     """Write a model of the run in RUN_DIR as safetensors, with its layout and the model's name."""

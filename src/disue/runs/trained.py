@@ -13,11 +13,13 @@ import numpy as np
 
 from disue import data
 from disue.core.checks import Array, Float64, Vector
+from disue.core.clients import Order, personal_of
 from disue.core.errors import UserError
 from disue.core.method import Served
 from disue.core.priors import log_shares
 from disue.core.streams import Streams
 from disue.core.world import Census, World
+from disue.engine.memory import MemoryStore
 from disue.runs import checkpoint
 from disue.runs.folder import FORMAT, READS, read_json, write
 from disue.runs.setup import MODEL_WORDS, Shape, model_of, network_of, newcomers_of
@@ -53,6 +55,7 @@ class Trained:
     state: Any
     served: Served
     env: dict[str, Any]
+    round: int
 
     @staticmethod
     def load(path: Path) -> Trained:
@@ -89,7 +92,7 @@ class Trained:
             method=str(spec.method["name"]),
             fingerprint=network.layout.fingerprint,
         )
-        return Trained(path, spec, world, network, saved.state, method.serve(world, saved.state, ids), env)
+        return Trained(path, spec, world, network, saved.state, method.serve(world, saved.state, ids), env, saved.round)
 
     # -- vectors -----------------------------------------------------------------------------------------
 
@@ -100,7 +103,7 @@ class Trained:
         return {int(g): standing.members(int(g)).tolist() for g in standing.numbers}
 
     def vector(self, what: str) -> Vector:
-        """The flat vector of "expert", "average" or "group:NUMBER"."""
+        """The flat vector of "expert", "average", "group:NUMBER" or "client:ID"."""
         if what == "expert":
             if self.served.expert is None:
                 method = self.spec.method["name"]
@@ -110,12 +113,41 @@ class Trained:
             average: Vector = self.state.average
             return average
         word, _, number = what.partition(":")
-        if word != "group" or not number.lstrip("-").isdigit():
-            raise UserError(f'what must be expert, average or group:NUMBER, got "{what}"', key="what", found=what)
+        if word not in ("group", "client") or not number.lstrip("-").isdigit():
+            raise UserError(
+                f'what must be expert, average, group:NUMBER or client:ID, got "{what}"', key="what", found=what
+            )
+        if word == "client":
+            return self._used(int(number))
         known = self.state.groups.numbers.tolist()
         if int(number) not in known:
             raise UserError(f"{self.path}: there is no group {number}; groups are {known}", key="what", found=what)
         return np.ascontiguousarray(self.state.models[known.index(int(number))])
+
+    def _used(self, client: int) -> Vector:
+        """The model that a client uses: what it receives, or one of its own, made of that and of what it keeps."""
+        at = np.flatnonzero(self.world.census.ids == client)
+        if not at.size:
+            raise UserError(f"{self.path}: no client {client} took part in this run", key="what", found=client)
+        received = np.ascontiguousarray(self.served.models[self.served.receives[at[0]]])
+        local = self.spec.build().local.at(self.round)
+        part = personal_of(local)
+        if part is None:
+            return received
+        if part.phases:
+            raise UserError(
+                f'{self.path}: clients of method "{self.spec.method["name"]}" fine-tune what they receive on their own '
+                "data, which a run folder does not hold",
+                key="what",
+                found=client,
+            )
+        memories = MemoryStore()
+        memories.load(self.path / "checkpoint" / "memory", self.round)
+        layout, size = self.world.layout, int(self.world.census.sizes[at[0]])
+        unknown = np.zeros(layout.classes, np.int64)  # its labels are where its data is
+        order = Order(client, self.round, received, received[None], 0, np.ones(1), {}, size, unknown, layout)
+        context = part.context(order, memories.get(client))
+        return np.ascontiguousarray(part.finish(context.trained, 0, context, order).end)
 
     def scale(self, what: str) -> float:
         return self.served.scale if what == "expert" else 1.0
@@ -138,8 +170,12 @@ class Trained:
         """The model of a group."""
         return self.module(f"group:{number}", prior)
 
+    def client(self, number: int, prior: Sequence[float] | Array | None = None) -> nn.Module:
+        """The model that a client uses: one of its own where the method makes it one, else what it receives."""
+        return self.module(f"client:{number}", prior)
+
     def module(self, what: str, prior: Sequence[float] | Array | None = None) -> nn.Module:
-        """ "expert", "average" or "group:NUMBER" as a module in evaluation mode."""
+        """ "expert", "average", "group:NUMBER" or "client:ID" as a module in evaluation mode."""
         from disue.models.prior import WithPrior
 
         plain = self.network.module(self.vector(what))
