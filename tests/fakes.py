@@ -105,21 +105,22 @@ class FakeUploads:
     def choice(self) -> np.ndarray:
         return np.array([self.chosen[int(i)] for i in self.ids], np.float64)
 
-    def sums(self, groups: Groups, of: str = "update") -> GroupSums:
+    def sums(self, groups: Groups, of: str = "update", shares: np.ndarray | None = None) -> GroupSums:
         base = 0.0 if self.origin is None else self.origin.astype(np.float64)
         values = self.ends if of == "update" else self.extras[of]
         off = base if of == "update" else 0.0
         d = next(iter(values.values())).size
         totals, whole = np.zeros((groups.numbers.size, d)), np.zeros(d)
         weights, counts = np.zeros(groups.numbers.size), np.zeros(groups.numbers.size, np.int64)
-        for client, row in zip(self.ids.tolist(), groups.rows(groups.at(self.ids)).tolist(), strict=True):
-            if row < 0:
-                continue
-            value = self._weight(client) * (values[client].astype(np.float64) - off)
-            totals[row] += value
-            whole += value
-            weights[row] += self._weight(client)
-            counts[row] += 1
+        member = groups.rows(groups.at(self.ids))[:, None] == np.arange(groups.numbers.size)
+        for client, of_each in zip(self.ids.tolist(), member if shares is None else shares, strict=True):
+            for row in np.flatnonzero(of_each):
+                weight = self._weight(client) * float(of_each[row])
+                value = weight * (values[client].astype(np.float64) - off)
+                totals[row] += value
+                whole += value
+                weights[row] += weight
+                counts[row] += 1
         return GroupSums(groups.numbers, totals, weights, counts, whole)
 
     def labels(self, groups: Groups) -> np.ndarray:

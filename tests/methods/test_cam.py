@@ -152,6 +152,16 @@ def test_branches_take_turns() -> None:
     assert not np.array_equal(branch(both.setup, both.state.average, OWN), branch(both.setup, both.setup.start, OWN))
 
 
+def test_clients_choose_by_the_loss_of_the_sum() -> None:
+    at = run(rounds=1, method={"name": "ifca-cam", "k": 3})
+    models = at.setup.method.init(at.setup.world, at.setup.start).state.models
+    for client in at.setup.ids.tolist():
+        x, y = at.setup.federation.train(client)
+        logits = [at.setup.network.logits(model, x).astype(np.float64) for model in models]
+        losses = [(np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]).mean() for z in logits]
+        assert at.state.groups.at(np.array([client])).tolist() == [int(np.argmin(losses))]
+
+
 # -- what it finds, costs and refuses ------------------------------------------------------------------
 
 

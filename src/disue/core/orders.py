@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from disue.core import checks
-from disue.core.checks import Array, IntMatrix, IntVector, Mask, Matrix, Vector
+from disue.core.checks import Array, Float64, IntMatrix, IntVector, Mask, Matrix, Vector
 from disue.core.clients import Local, Probe
 from disue.core.errors import UserError
 from disue.core.layout import Layout, Part
@@ -54,6 +54,7 @@ class Orders:
     into    (n, c) rows it then trains from, one per choice; None: those of `which`
     origin  (d,) sums are of end − origin; None: of the plain ends
     own     each client starts from its own last end where it has one
+    shares  (n, c) what the server knows of their shares over `which`; a row of NaN: the client finds them itself
     tied    (d,) of bool: entries that all of `starts` have in common, so that a client is sent them once
     local   None: a survey in which nothing is trained
     probe   what a client computes from its data in a survey
@@ -72,6 +73,7 @@ class Orders:
     own: bool = False
     probe: Probe | None = None
     stream: str = "batches"
+    shares: Float64 | None = None
     tied: Mask | None = None
 
     def check(self, layout: Layout) -> Orders:
@@ -92,6 +94,10 @@ class Orders:
                     f"got {rows.min() if rows.min() < 0 else rows.max()}",
                     key=name,
                 )
+        if self.shares is not None and self.shares.shape != self.which.shape:
+            raise UserError(
+                f"orders.shares: expected {self.which.shape}, as `which`, got shape {self.shares.shape}", key="shares"
+            )
         if self.origin is not None:
             checks.vector("orders.origin", self.origin, layout.d)
         if self.report.choice not in ("none", "loss", "shares"):
@@ -103,7 +109,20 @@ class Orders:
     def among(self, ids: IntVector) -> Orders:
         """The same orders for some of the clients, in the order given."""
         at = checks.positions(ids, self.ids, "orders")
-        return replace(self, ids=self.ids[at], which=self.which[at], into=None if self.into is None else self.into[at])
+        return replace(
+            self,
+            ids=self.ids[at],
+            which=self.which[at],
+            into=None if self.into is None else self.into[at],
+            shares=None if self.shares is None else self.shares[at],
+        )
+
+    def told(self) -> dict[int, Float64]:
+        """id → the shares that the server knows, for those of whom it knows them."""
+        if self.shares is None:
+            return {}
+        rows = zip(self.ids.tolist(), self.shares, strict=True)
+        return {client: row for client, row in rows if not np.isnan(row).any()}
 
 
 def origin_of(starts: Matrix) -> Vector | None:

@@ -135,8 +135,12 @@ class Uploads(Protocol):
         """(n, c) float64: one-hot of the start each preferred, or its shares over them."""
         ...
 
-    def sums(self, groups: Groups, of: str = "update") -> GroupSums:
-        """Weighted sums of end − origin; or of a named extra."""
+    def sums(self, groups: Groups, of: str = "update", shares: Float64 | None = None) -> GroupSums:
+        """Weighted sums of end − origin; or of a named extra.
+
+        shares  (n, g) in the place of membership: client `ids[i]` counts in group `groups.numbers[j]` with its weight
+                times `shares[i, j]`, and in the whole with the sum of these
+        """
         ...
 
     def labels(self, groups: Groups) -> IntVector:

@@ -152,16 +152,21 @@ class Engine:
         )
 
     def _chosen(self, world: World, orders: Orders) -> dict[int, tuple[Float64, float]]:
-        """id → (what it chose among its candidates, seconds), where the orders have clients choose."""
+        """id → (what it chose among its candidates, seconds), where the orders have clients choose.
+
+        A client whose shares the server knows is told them.
+        """
+        told = {client: (row, 0.0) for client, row in orders.told().items()}
         if orders.report.choice == "none":
-            return {}
-        which = dict(zip(orders.ids.tolist(), orders.which, strict=True))
+            return told
+        rows = zip(orders.ids.tolist(), orders.which, strict=True)
+        which = {client: row for client, row in rows if client not in told}
         chores = [
             Choosing(world.network, orders.starts, {i: which[i] for i in ids}, shares=orders.report.choice != "loss")
             for ids in portions(list(which))
         ]
         done = self.staff.each(chores, world.network, orders.round)
-        return {client: (choice, seconds) for portion in done for client, choice, seconds in portion}
+        return told | {client: (choice, seconds) for portion in done for client, choice, seconds in portion}
 
     def _measured(self, asked: Measuring, round: int) -> Iterator[tuple[int, ClientMoments, float]]:
         chores = [replace(asked, under={client: asked.under[client] for client in ids}) for ids in portions(asked.ids)]

@@ -72,26 +72,27 @@ class PlainUploads:
         c = self._orders.which.shape[1]
         return np.array([answer.choice for answer in self._answers], np.float64).reshape(-1, c)
 
-    def sums(self, groups: Groups, of: str = UPDATE) -> GroupSums:
+    def sums(self, groups: Groups, of: str = UPDATE, shares: Float64 | None = None) -> GroupSums:
         self._asked(Sight.SUMS)
-        at = groups.rows(groups.at(self._ids))
+        counted = self._counted(groups, shares)
         weights, counts = np.zeros(groups.numbers.size), np.zeros(groups.numbers.size, np.int64)
         rows = [self._row(answer, of) for answer in self._answers]
         d = self._world.layout.d if of == UPDATE else (rows[0].size if rows else 0)
         totals, whole = np.zeros((groups.numbers.size, d)), np.zeros(d)
         # the same origin for all, or none: sums of the plain ends
         origin = np.float64(0.0) if of != UPDATE or self._orders.origin is None else self._orders.origin
-        for answer, row in zip(self._answers, at, strict=True):
-            if row >= 0:
-                weights[row] += self._weight(answer)
-                counts[row] += 1
+        for row, weight in (pair for pairs in counted for pair in pairs):
+            weights[row] += weight
+            counts[row] += 1
         for block in blocks(d):
             about = origin if isinstance(origin, np.float64) else origin[block].astype(np.float64)
-            for answer, value, row in zip(self._answers, rows, at, strict=True):
-                if row >= 0:
-                    term = self._weight(answer) * (value[block].astype(np.float64) - about)
-                    totals[row, block] += term
-                    whole[block] += term
+            for value, pairs in zip(rows, counted, strict=True):
+                if pairs:
+                    moved = value[block].astype(np.float64) - about
+                    for row, weight in pairs:
+                        term = weight * moved
+                        totals[row, block] += term
+                        whole[block] += term
         return GroupSums(groups.numbers, totals, weights, counts, whole)
 
     def labels(self, groups: Groups) -> IntVector:
@@ -196,6 +197,22 @@ class PlainUploads:
             return Gram(self._ids, *gram(rows, given, columns))
         streams, round = self._world.streams, self._orders.round
         return Sketched(self._ids, *sketch(rows, given, columns, lambda block: streams("sketch", round, block)))
+
+    def _counted(self, groups: Groups, shares: Float64 | None) -> list[list[tuple[int, float]]]:
+        """Of each who answered: (row of a group, its weight there), where it counts at all."""
+        if shares is None:
+            at = groups.rows(groups.at(self._ids)).tolist()
+            return [[(row, self._weight(a))] if row >= 0 else [] for a, row in zip(self._answers, at, strict=True)]
+        if shares.shape != (self._ids.size, groups.numbers.size):
+            raise UserError(
+                f"sums: shares must be ({self._ids.size}, {groups.numbers.size}), a row for each who answered and a "
+                f"column for each group, got {shares.shape}",
+                key="shares",
+            )
+        return [
+            [(int(row), self._weight(answer) * float(of[row])) for row in np.flatnonzero(of)]
+            for answer, of in zip(self._answers, shares, strict=True)
+        ]
 
     def _members(self, groups: Groups) -> Iterator[tuple[Answer, int]]:
         """(answer, row of its group) of those who answered, in the order of ids."""

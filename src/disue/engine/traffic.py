@@ -30,6 +30,7 @@ class Traffic:
         self._labels = False
         self._blind = orders.local is None and not getattr(orders.probe, "model", True)
         self._shared = ~private_of(orders.local, world.layout)  # entries that travel at all
+        self._told = orders.told()
         self._untied = self._shared if orders.tied is None else self._shared & ~orders.tied
 
     def start(self, client: int, rows: Sequence[int]) -> None:
@@ -45,13 +46,14 @@ class Traffic:
                 self._names[row] = digest(self.orders.starts[row])
             self._send(sent, self._names[row], self._untied if sent else self._shared)
         self.down += sum(_size(value) for value in self.orders.extras.values())
+        self.down += FLOAT * self._told[client].size if client in self._told else 0
 
     def answer(self, answer: Answer) -> None:
         """A client's upload; and its seconds."""
         report = self.orders.report
         if self.orders.local is not None:
             self.up += FLOAT * self._update()
-        if report.choice != "none":
+        if report.choice != "none" and answer.id not in self._told:
             self.up += COUNT if report.choice == "loss" else FLOAT * answer.choice.size
         self.up += sum(_size(answer.extras[name]) for name in report.extras)
         self.seconds += answer.seconds

@@ -27,6 +27,7 @@ from disue.methods.fedopt import fedadam, fedavgm, fedyogi
 from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
+from disue.methods.fedsoft import fedsoft
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.flhc import flhc
 from disue.methods.ifca import ifca
@@ -63,6 +64,7 @@ __all__ = [
     "fedper",
     "fedprox",
     "fedrep",
+    "fedsoft",
     "fedyogi",
     "fesem",
     "fesem_cam",

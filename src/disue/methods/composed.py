@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from disue.core.checks import IntVector, Mask, Matrix, Vector
+from disue.core.checks import Float64, IntVector, Mask, Matrix, Vector
 from disue.core.clients import Local, private_of
 from disue.core.groups import UNKNOWN, Groups
 from disue.core.method import (
@@ -181,8 +181,16 @@ class Composed(Generic[G, A, E]):
             extras={} if down is None else down(state.aggregate),
             local=self.local.at(state.round),
             report=self.report,
+            shares=self._known(state, cohort),
             tied=self._alike(world) if chosen.into is None else None,
         )
+
+    def _known(self, state: State[G, A, E], cohort: IntVector) -> Float64 | None:
+        """(n, c) clients' shares over the groups as far as a grouping with a `known` need not ask for them."""
+        known = getattr(self.grouping, "known", None)
+        if known is None or self.start.choice != "shares":
+            return None
+        return np.asarray(known(state.grouping, state.round, cohort), np.float64)
 
     def tell(self, world: World, state: State[G, A, E], orders: Orders, uploads: Uploads) -> Told[State[G, A, E]]:
         survey = orders.stream == SURVEY

@@ -39,6 +39,7 @@ from disue.methods.fedopt import fedadam, fedavgm, fedyogi
 from disue.methods.fedper import fedper
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
+from disue.methods.fedsoft import fedsoft
 from disue.methods.fesem import fesem, wecfl
 from disue.methods.flhc import flhc
 from disue.methods.ifca import ifca
@@ -123,6 +124,10 @@ CFL = (
     "Constraints, IEEE TNNLS 2020, arXiv 1910.01991"
 )
 FESEM = "G. Long et al., Multi-Center Federated Learning, World Wide Web 2022, arXiv 2108.08647"
+FEDSOFT = (
+    "Y. Ruan, C. Joe-Wong, FedSoft: Soft Clustered Federated Learning with Proximal Local Updating, "
+    "AAAI 2022, arXiv 2112.06053"
+)
 CAM = "J. Ma et al., Structured Federated Learning through Clustered Additive Modeling, NeurIPS 2023"
 WECFL = "J. Ma et al., On the Convergence of Clustered Federated Learning, 2022, arXiv 2202.06187"
 
@@ -150,6 +155,7 @@ CLUSTERED: dict[str, Listed] = {
     "cfl": Listed(cfl, "groups split in two where members pull apart", CFL),
     "fesem": Listed(fesem, "one model per group of similar models", FESEM),
     "wecfl": Listed(wecfl, "fesem, clients weigh by their samples", WECFL),
+    "fedsoft": Listed(fedsoft, "clients belong to all groups in shares", FEDSOFT, local="soft-proximal"),
     "ifca-cam": Listed(ifca_cam, "ifca, added to one model for all", CAM, local="branches"),
     "fesem-cam": Listed(fesem_cam, "fesem, added to one model for all", CAM, local="branches"),
     "fedgroup": Listed(fedgroup, "groups from a cold start by main directions", FEDGROUP),

@@ -120,6 +120,14 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("one group is fedavg", "fedavg", {"k": 1}),
         Same("with clients of one size it is fesem", "fesem", {"k": 3}, {"k": 3}, under=EQUAL),
     ),
+    "fedsoft": (
+        Same(
+            "one group, no pull, no start of one's own: fedavg",
+            "fedavg",
+            {"k": 1, "start": {"own": False}},
+            local={"mu": 0.0},
+        ),
+    ),
     "ifca-cam": (
         Same(
             "one group, branches together: fedavg on the additive model",

@@ -387,7 +387,15 @@ def test_random_groups_are_even_seeded_and_independent_of_order():
 
 def test_the_table_and_sights():
     given = {"one", "alone", "fixed", "oracle", "random"}
-    assert set(KINDS) == given | {"linkage", "choice", "nearest", "bipartition", "cold-start", "principal-angles"}
+    assert set(KINDS) == given | {
+        "linkage",
+        "choice",
+        "nearest",
+        "bipartition",
+        "cold-start",
+        "principal-angles",
+        "shares",
+    }
     part: Grouping[Seen] = Linkage(when="cohort")
     assert part.sight == {Sight.COSINE} and Linkage().sight == {Sight.COSINE, Sight.SUMS}
     assert not OneGroup().sight

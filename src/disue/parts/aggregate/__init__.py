@@ -3,7 +3,8 @@
 from disue.parts.aggregate.adaptive import Adaptive
 from disue.parts.aggregate.mean import Mean, Momentum
 from disue.parts.aggregate.shared import SharedMean
+from disue.parts.aggregate.soft import SoftMean
 
-KINDS: dict[str, type] = {"mean": Mean, "adaptive": Adaptive, "shared": SharedMean}
+KINDS: dict[str, type] = {"mean": Mean, "adaptive": Adaptive, "shared": SharedMean, "soft": SoftMean}
 
-__all__ = ["KINDS", "Adaptive", "Mean", "Momentum", "SharedMean"]
+__all__ = ["KINDS", "Adaptive", "Mean", "Momentum", "SharedMean", "SoftMean"]

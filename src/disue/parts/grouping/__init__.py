@@ -3,6 +3,7 @@
 from disue.parts.grouping.angles import PrincipalAngles
 from disue.parts.grouping.bipartition import Bipartition
 from disue.parts.grouping.by_choice import ByChoice
+from disue.parts.grouping.by_shares import ByShares
 from disue.parts.grouping.cold_start import ColdStart
 from disue.parts.grouping.given import Alone, Fixed, Nothing, OneGroup, Oracle, Random
 from disue.parts.grouping.linkage import Linkage, Seen
@@ -16,6 +17,7 @@ KINDS: dict[str, type] = {
     "random": Random,
     "linkage": Linkage,
     "choice": ByChoice,
+    "shares": ByShares,
     "nearest": Nearest,
     "bipartition": Bipartition,
     "cold-start": ColdStart,
@@ -27,6 +29,7 @@ __all__ = [
     "Alone",
     "Bipartition",
     "ByChoice",
+    "ByShares",
     "ColdStart",
     "Fixed",
     "Linkage",

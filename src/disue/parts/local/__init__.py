@@ -19,6 +19,7 @@ from disue.parts.local.normalised import Normalised
 from disue.parts.local.not_true import NotTrue
 from disue.parts.local.private import HeadFirst, PrivateNorm, PrivatePart
 from disue.parts.local.proximal import Proximal
+from disue.parts.local.soft import SoftProximal
 from disue.parts.local.tethered import Tethered
 
 KINDS: Mapping[str, Callable[..., Local]] = {
@@ -39,6 +40,7 @@ KINDS: Mapping[str, Callable[..., Local]] = {
     "moreau": Moreau,
     "meta": Meta,
     "branches": Branches,
+    "soft-proximal": SoftProximal,
 }
 
 __all__ = [
@@ -59,5 +61,6 @@ __all__ = [
     "PrivateNorm",
     "PrivatePart",
     "Proximal",
+    "SoftProximal",
     "Tethered",
 ]

@@ -23,11 +23,13 @@ class EveryGroup:
     choice  "loss": it takes the model with the least training loss; "shares": its samples' shares over them
     share   > 0: it chooses among the groups' models and then trains from share · expert + (1 − share) · model
     fresh   groups start from independent draws of the initialiser, or all would tie for ever
+    own     it trains from its own last end, the first time from the model it chose or has the largest share of
     """
 
     choice: str = "loss"
     share: float = 0.0
     fresh: bool = True
+    own: bool = False
     sight: ClassVar[frozenset[Sight]] = frozenset({Sight.CHOICE})
 
     def __post_init__(self) -> None:
@@ -38,9 +40,23 @@ class EveryGroup:
                 key="start.choice",
                 found=self.choice,
             )
+        if self.own and self.share:
+            raise UserError(
+                f"start.share must be 0 with own, which takes the client's last end as it is, got {self.share}",
+                key="start.share",
+                found=self.share,
+            )
+
+    @property
+    def keeps(self) -> int:
+        return int(self.own)
+
+    @property
+    def blends(self) -> bool:
+        return not self.own
 
     def common(self, view: View) -> bool:
-        return self.share == 1.0 or view.groups.numbers.size <= 1
+        return not self.own and (self.share == 1.0 or view.groups.numbers.size <= 1)
 
     def choose(self, world: World, view: View, ids: IntVector) -> Chosen:
         rows, models = Distinct(), list(view.models) or [view.average]
@@ -49,4 +65,4 @@ class EveryGroup:
         if self.share > 0.0:
             trained = [rows.add(blend(self.share, expert_of(view), model)) for model in models]
             into = np.tile(np.array(trained, np.int64), (ids.size, 1))
-        return Chosen(rows.matrix(), np.tile(which, (ids.size, 1)), into)
+        return Chosen(rows.matrix(), np.tile(which, (ids.size, 1)), into, self.own)
