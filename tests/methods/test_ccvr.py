@@ -14,7 +14,8 @@ from disue.core.rounds import refuse
 from disue.core.uploads import PLAIN, Door, Moments
 from disue.methods import ccvr
 from disue.parts.expert import Calibrated, store
-from disue.parts.expert.calibrated import covariances, root
+from disue.parts.expert.calibrated import covariances
+from disue.parts.expert.heads import root
 from disue.runs.spec import Spec
 
 CCVR = {"name": "ccvr", "features": 50, "steps": 40}

@@ -18,6 +18,8 @@ from disue.core.layout import WHOLE, Layout, Part
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from disue.core.world import Network
+
 Memory = Mapping[str, Array]  # a client's private store by name; the server never reads it
 
 
@@ -50,6 +52,7 @@ class Order:
     size: int
     labels: IntVector  # (classes,) its label counts
     layout: Layout  # what the entries of its vectors are: a private part is found by name or type
+    network: Network | None = None  # the client's own: what a probe looks at its data with
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ class Engine:
             size=self._clients.size(client),
             labels=self._clients.label_counts(client),
             layout=world.layout,
+            network=world.network,
         )
         extras: Mapping[str, Array] = {}
         if orders.probe is not None:

@@ -25,6 +25,7 @@ from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
 from disue.methods.fedper import fedper
+from disue.methods.fedpft import fedpft
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
 from disue.methods.fedsoft import fedsoft
@@ -62,6 +63,7 @@ __all__ = [
     "fednova",
     "fedntd",
     "fedper",
+    "fedpft",
     "fedprox",
     "fedrep",
     "fedsoft",

@@ -167,6 +167,8 @@ class Composed(Generic[G, A, E]):
         )
 
     def ask(self, world: World, state: State[G, A, E], cohort: IntVector) -> Orders:
+        if self._done(state):
+            cohort = cohort[:0]
         chosen = self.start.choose(world, state.view(), cohort)
         down = getattr(self.aggregate, "down", None)  # what an aggregate sends beside the models (SCAFFOLD's c)
         trained = chosen.starts[np.unique(chosen.which if chosen.into is None else chosen.into)]
@@ -197,7 +199,8 @@ class Composed(Generic[G, A, E]):
         if orders.stream == CLOSING:
             return self._closed(world, state, uploads)
         if not uploads.ids.size:
-            note = Info(notes=(f"round {state.round}: nobody answered, nothing changed",))
+            why = "nobody answered, nothing changed" if orders.ids.size else ""
+            note = Info(notes=(f"round {state.round}: {why}",) if why else ())
             return Told(state, note) if survey else self._next(world, replace(state, round=state.round + 1), note)
         assigned = self.grouping.assign(world, state.groups, state.grouping, orders, uploads, survey=survey)
         groups = assigned.groups
@@ -233,6 +236,11 @@ class Composed(Generic[G, A, E]):
     @property
     def _for_use(self) -> bool:
         return bool(getattr(self.expert, "for_use", False))
+
+    def _done(self, state: State[G, A, E]) -> bool:
+        """Whether nobody trains any more, as in one-shot methods."""
+        done = getattr(self.expert, "done", None)
+        return done is not None and bool(done(state.round))
 
     def _next(self, world: World, state: State[G, A, E], info: Info) -> Told[State[G, A, E]]:
         """The state after a round, with what the expert still asks, else the survey that is due before the next."""

@@ -37,6 +37,7 @@ from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
 from disue.methods.fedopt import fedadam, fedavgm, fedyogi
 from disue.methods.fedper import fedper
+from disue.methods.fedpft import fedpft
 from disue.methods.fedprox import fedprox
 from disue.methods.fedrep import fedrep
 from disue.methods.fedsoft import fedsoft
@@ -109,10 +110,15 @@ CCVR = (
     "NeurIPS 2021, arXiv 2106.05001"
 )
 FEDDF = "T. Lin et al., Ensemble Distillation for Robust Model Fusion in FL, NeurIPS 2020, arXiv 2006.07242"
+FEDPFT = (
+    "M. Beitollahi et al., Parametric Feature Transfer: One-shot Federated Learning with Foundation Models, "
+    "2024, arXiv 2402.01862"
+)
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
     "ccvr": Listed(ccvr, "fedavg, its classifier calibrated on virtual features after training", CCVR),
+    "fedpft": Listed(fedpft, "a classifier from the clients' mixtures of features, in one shot", FEDPFT),
 }
 
 

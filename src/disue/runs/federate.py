@@ -154,7 +154,7 @@ class Federate:
         uploads = answer(orders)
         self.ends, meter.losses = dict(meter.doors[0].ends), meter.doors[0].losses
         told = finish(method, world, method.tell(world, self.state, orders, uploads), answer)
-        meter.asked, meter.answered = cohort.size, int(uploads.ids.size)
+        meter.asked, meter.answered = orders.ids.size, int(uploads.ids.size)
         meter.close()
         return told, meter, cohort
 

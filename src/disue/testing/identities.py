@@ -205,6 +205,10 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("what is trained is fedavg", "fedavg", of="average", apart=False),
         Same("of no steps it is fedavg", "fedavg", {"steps": 0}, of="used"),
     ),
+    "fedpft": (
+        Same("of no steps, warmed up to the end, it is fedavg", "fedavg", {"steps": 0, "warmup": 9}, of="used"),
+        Same("its body is fedavg's", "fedavg", {"warmup": 9}, of="average"),
+    ),
     "disue": (
         Same("without a D-phase, plain: fedavg", "fedavg", {"k": 3, "aggregate": PLAIN, "expert": OFF}, of="average"),
         Same(

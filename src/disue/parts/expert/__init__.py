@@ -12,6 +12,7 @@ from disue.parts.expert.average import AverageExpert
 from disue.parts.expert.calibrated import Calibrated
 from disue.parts.expert.ensemble import EnsembleDistil
 from disue.parts.expert.none import NoExpert
+from disue.parts.expert.transferred import FeatureTransfer
 
 Constructor: TypeAlias = Callable[..., Expert[Any]]
 
@@ -44,6 +45,17 @@ KINDS: Mapping[str, Constructor] = {
     "distil": Distil,
     "ensemble": EnsembleDistil,
     "calibrated": Calibrated,
+    "transferred": FeatureTransfer,
 }
 
-__all__ = ["FAMILIES", "KINDS", "AverageExpert", "Calibrated", "Distil", "EnsembleDistil", "NoExpert", "family"]
+__all__ = [
+    "FAMILIES",
+    "KINDS",
+    "AverageExpert",
+    "Calibrated",
+    "Distil",
+    "EnsembleDistil",
+    "FeatureTransfer",
+    "NoExpert",
+    "family",
+]

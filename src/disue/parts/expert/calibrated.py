@@ -18,14 +18,13 @@ import numpy as np
 
 from disue.core.checks import Float64, Mask, Vector
 from disue.core.groups import Groups
-from disue.core.layout import Layout
 from disue.core.method import NONE, Info, Made, Making
 from disue.core.orders import Orders, Report, Sight
 from disue.core.world import World
 from disue.parts.expert import heads, ranges, store
 from disue.parts.expert.closing import Closing
-from disue.parts.expert.fit import averaged_head
-from disue.parts.expert.heads import Head, Teaching
+from disue.parts.expert.fit import averaged_head, replaced
+from disue.parts.expert.heads import Teaching
 from disue.parts.expert.store import Measured
 
 
@@ -86,7 +85,7 @@ class Calibrated(Closing):
             return Made(average, None, Info(values, (note,)))
         labels = np.repeat(np.arange(seen.sum()), self.features)
         rng = world.streams("calibration", making.round)
-        roots = [root(sigma) for sigma in gaussians]
+        roots = [heads.root(sigma) for sigma in gaussians]
         drawn = heads.virtual(found.means[seen], roots, labels, rng, positive=self.positive)
         before = averaged_head(layout, average, seen)
         taught = heads.taught(before, drawn, labels, Teaching(self.steps, self.lr), rng)
@@ -109,18 +108,3 @@ def covariances(found: Measured, seen: Mask) -> list[Float64] | None:
             return None
         out.append(heads.symmetric(sigma))
     return out
-
-
-def root(sigma: Float64) -> Float64:
-    """A matrix R with R Rᵀ = Σ, also where Σ is singular: with fewer samples than features it always is."""
-    values, vectors = np.linalg.eigh(sigma)
-    out: Float64 = vectors * np.sqrt(np.maximum(values, 0.0))
-    return out
-
-
-def replaced(layout: Layout, vector: Vector, head: Head, seen: Mask) -> Vector:
-    """`vector` with the rows of `head` in place of those of the classes seen."""
-    weight, bias = (part.copy() for part in layout.head(vector))
-    with np.errstate(over="ignore"):  # what does not fit is refused by whoever asked
-        weight[seen], bias[seen] = head.weight, head.bias
-    return layout.with_head(vector, weight, bias)

@@ -197,3 +197,11 @@ def placed(layout: Layout, average: Vector, head: Head, seen: Mask, blend: float
     new_weight, new_bias = old_weight.copy(), old_bias.copy()
     new_weight[seen], new_bias[seen] = weight, bias
     return layout.with_head(average, new_weight, new_bias)
+
+
+def replaced(layout: Layout, vector: Vector, head: Head, seen: Mask) -> Vector:
+    """`vector` with the rows of `head` in place of those of the classes seen."""
+    weight, bias = (part.copy() for part in layout.head(vector))
+    with np.errstate(over="ignore"):  # what does not fit is refused by whoever asked
+        weight[seen], bias[seen] = head.weight, head.bias
+    return layout.with_head(vector, weight, bias)

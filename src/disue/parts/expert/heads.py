@@ -60,6 +60,13 @@ def cholesky(matrix: Float64) -> Float64 | None:
     return None
 
 
+def root(sigma: Float64) -> Float64:
+    """A matrix R with R Rᵀ = Σ, also where Σ is singular: with fewer samples than features it always is."""
+    values, vectors = np.linalg.eigh(sigma)
+    out: Float64 = vectors * np.sqrt(np.maximum(values, 0.0))
+    return out
+
+
 def solve(matrix: Float64, right: Float64) -> Float64 | None:
     """matrix⁻¹ right for a symmetric positive matrix; None where it cannot be made so."""
     import torch
