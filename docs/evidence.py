@@ -3,8 +3,8 @@
 by hand   tests marked `@pytest.mark.hand("NAME", …)`: numbers worked out on paper for two or three clients
 beside    a line "Reference comparison: …" on docs/methods/NAME.md: one round against a public implementation
 
-Nothing is run: files are read. With --tests it lists what it counted. With --check it fails where a mark or a page names
-no method of `disue list methods`, and where a page names a test that is not there.
+Nothing is run: files are read. With --tests it lists what it counted. With --check it fails where a mark or a page
+names no method of `disue list methods`, and where a page names a test that is not there.
 """
 
 from __future__ import annotations

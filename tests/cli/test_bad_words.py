@@ -41,8 +41,8 @@ BAD = {  # name → (TOML, what the sentence holds)
         ["method.aggregate.momentum must lie in [0, 1), got 1.5"],
     ),
     "slot word": (
-        '[method]\nname = "disue"\n[method.grouping]\nlinkage = "ward"\n',
-        ['method.grouping.linkage must be "average", "complete" or "single", got "ward"'],
+        '[method]\nname = "disue"\n[method.grouping]\nlinkage = "wards"\n',
+        ['method.grouping.linkage must be "average"', '"ward", got "wards"'],
     ),
     "model width": ('[model]\nname = "tiny"\nwidth = 0\n', ["model.width must be integer ≥ 1, got 0"]),
     "model word": (
