@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import pytest
 
+from disue.methods.table import CLUSTERED, TABLE
 from disue.testing import BACKENDS, CHECKS, conforms, named, names
 from disue.testing.checks import trained_by
+from disue.testing.named import EXPERT, needs_of
+from disue.testing.play import trace
 
 FEW = {
     "scaffold": "lean",
@@ -63,10 +66,13 @@ def test_every_check_has_a_control() -> None:
     assert {check for check, *_ in FAULTS} | CLAIMS == set(CHECKS)
 
 
-def test_methods_of_groups_are_there_with_an_expert() -> None:
-    from disue.methods.table import CLUSTERED, TABLE
-    from disue.testing.named import EXPERT, needs_of
+def test_methods_of_groups_make_groups() -> None:
+    """What is checked of groups is checked of several."""
+    for name in CLUSTERED:
+        assert trace(named(name))[-1].groups.present().size > 1, name
 
+
+def test_methods_of_groups_are_there_with_an_expert() -> None:
     found = names()
     assert set(TABLE) <= set(found)
     for name in CLUSTERED:

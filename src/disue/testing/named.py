@@ -61,7 +61,7 @@ NEEDS: Mapping[str, Needs] = {
     ),
     # images large enough that a batch of two has a variance in the last block: else rounding grows a millionfold
     "fedbn": Needs(scenario={"model": {"name": "resnet8", "norm": "batch", "width": 4}, "shape": (1, 8, 8)}),
-    "pfedme": Needs(local={"lr": 0.05}),  # lr · tether must not pass 1
+    "pfedme": Needs(scenario={"lr": 0.05}),  # lr · tether must not pass 1
     "ccvr": Needs(method={"features": 20, "steps": 10}),
     "fedpft": Needs(method={"steps": 10, "warmup": 2}),
     "feddf": Needs(method={"steps": 4, "batch": 8}),
