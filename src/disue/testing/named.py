@@ -50,7 +50,11 @@ COHORT = Needs(method={"expert": GENERATOR}, regroups=True)
 SUM = Needs(expert=None, why="clients start from a sum of two models, which no expert replaces")
 
 NEEDS: Mapping[str, Needs] = {
-    "fedsoft": Needs(expert=None, why="clients start from their own last models, which no expert replaces"),
+    "fedsoft": Needs(
+        expert=None,
+        why="clients start from their own last models, which no expert replaces",
+        moves="a group's model, which is a mean of clients that started from several,",
+    ),
     "ifca-cam": SUM,
     "fesem-cam": SUM,
     # splits what it can from the first round on: eight clients are split twice and more
