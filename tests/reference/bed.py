@@ -298,8 +298,7 @@ def inside(root: Path, under: str = "") -> Iterator[None]:
             sys.path[:] = path
             logging.disable(logging.NOTSET)
             _forget(root, set(before))
-            for name in [name for name, found in sys.modules.items() if isinstance(found, Absent)]:
-                del sys.modules[name]
+            _forget_absent()
 
 
 def _forget(root: Path, before: set[str]) -> None:
@@ -310,6 +309,11 @@ def _forget(root: Path, before: set[str]) -> None:
         places = [known.get("__file__"), *(path if isinstance(path, list) else vars(path).get("_path", []))]
         if any(str(place).startswith(f"{root}/") for place in places):
             del sys.modules[name]
+
+
+def _forget_absent() -> None:
+    for name in [name for name, found in sys.modules.items() if isinstance(found, Absent)]:
+        del sys.modules[name]
 
 
 def source(root: Path, name: str, **given: Any) -> ModuleType:
@@ -327,6 +331,7 @@ def source(root: Path, name: str, **given: Any) -> ModuleType:
             sys.modules[missing] = Absent(missing)
             _forget(root, set())  # what was half imported is begun anew
         else:
+            _forget_absent()  # or torch would find them too
             break
     for key, value in given.items():
         setattr(module, key, value)

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas
 import torch
 from bed import Apart, Bed, Reference, main, source
 
@@ -143,7 +142,7 @@ def fed_ccvr(root: Path) -> Apart:
         net = bed.module()
         me = SimpleNamespace(
             conf={"num_classes": bed.held.classes, "label_column": "label", "batch_size": 10**6},
-            train_df=pandas.DataFrame({"label": y}), local_model=_Swapped(net),
+            train_df=_Rows(y, np.arange(len(y))), local_model=_Swapped(net),
         )  # fmt: skip
         me._cal_mean_cov = lambda z, me=me: client.Client._cal_mean_cov(me, z)
         for part, values in zip(said, client.Client.cal_distributions(me, net), strict=True):
@@ -158,6 +157,19 @@ def fed_ccvr(root: Path) -> Apart:
         means, covs = server.cal_global_gd(None, *given)
         add(out, bed, means, covs, note)
     return out
+
+
+class _Rows:
+    """What it asks of its table of samples: the labels, and the rows where something holds."""
+
+    def __init__(self, labels: np.ndarray, index: np.ndarray) -> None:
+        self.labels, self.index = labels, index
+
+    def __getitem__(self, what: Any) -> Any:
+        return self.labels if isinstance(what, str) else _Rows(self.labels[what], self.index[what])
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 class _Swapped(torch.nn.Module):
