@@ -40,6 +40,7 @@ def branch(setup: Setup, vector: np.ndarray, part: Any) -> np.ndarray:
 # -- the model -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.hand("ifca-cam", "fesem-cam")
 def test_the_prediction_is_that_of_the_sum() -> None:
     """h = (1, 0, …), f = (−2, 0, …): the sum (−1, 0, …) says another class."""
     setup = set_up(method={"name": "ifca-cam"}, model={"name": "mlp", "hidden": []})
@@ -71,6 +72,7 @@ def test_all_groups_start_with_one_shared_branch() -> None:
 # -- the server ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.hand("ifca-cam", "fesem-cam")
 def test_branches_are_merged_apart() -> None:
     """Ends 1, 3 and 8 of sizes 1, 1 and 2, the first two in group 0; group 2 has nobody."""
     at = world((4001, 17, 902), 6)

@@ -40,6 +40,7 @@ def one_thread() -> None:
 # -- shares --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hand("fedsoft")
 def test_two_of_three_samples() -> None:
     """Least losses 0, 0, 1: shares ⅔ and ⅓; a centre that fits none is given σ, and the sum is one again."""
     losses = np.array([[1.0, 1.0, 3.0], [2.0, 2.0, 1.0], [9.0, 9.0, 9.0]])
