@@ -212,6 +212,26 @@ def test_private_tensors_are_named_and_take_their_statistics_with_them() -> None
     assert not private_of(PrivatePart(kept=""), b.layout).any() and not private_of(Erm(), b.layout).any()
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("disue", "no expert"), ("ifca", "cannot choose"), ("clustered", "none but those")]
+)
+def test_private_entries_are_refused_where_the_server_would_need_them(name: str, why: str) -> None:
+    method = {"name": name, "k": 2, "local": {"kind": "private-part"}}
+    with pytest.raises(UserError, match=why):
+        run(method=method)
+    run(method=method, local={**BASE["local"], "kept": ""}, rounds=1)
+
+
+def test_updates_hold_nothing_of_private_entries() -> None:
+    b = bed("normed")
+    local = PrivatePart(**SHORT)
+    models, engine = rounds(b, local, 1)
+    uploads = engine.answer(b.world(), b.orders(local, starts=models[0][None], round=1))
+    head = b.layout.mask(HEAD)
+    assert not uploads.vectors()[:, head].any() and uploads.vectors()[:, ~head].any(axis=1).all()
+    assert (uploads.gram(HEAD).values == 0).all()
+
+
 def test_fedbn_without_batch_norm_is_fedavg() -> None:
     b = bed("tiny")
     assert same(rounds(b, PrivateNorm(**SHORT))[0], rounds(b, Erm(**SHORT))[0])

@@ -252,7 +252,7 @@ class Engine:
             answer = Answer(
                 trained.id,
                 found.received,
-                context.trained["model"],
+                found.order.start,  # without entries of its own, which are in no update
                 frozen(end),
                 found.choice,
                 found.order.size,

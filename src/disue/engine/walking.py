@@ -50,7 +50,8 @@ class Walk:
             step = _Step(self, phase.sgd, [self.gather(some) for some in rows], velocity)
             self.context.update(phase.walk(step, self.context))
             samples = sum(len(some) for some in rows)
-            steps, seen, total = steps + 1, seen + samples, total + step.loss * samples
+            steps, seen = steps + 1, seen + samples
+            total = total if step.first is None else total + step.first * samples
         return steps, seen, total
 
 
@@ -59,13 +60,12 @@ class _Step:
 
     def __init__(self, walk: Walk, sgd: Sgd, batches: Sequence[Batch], velocity: dict[str, Tensor]) -> None:
         self._walk, self._sgd, self._batches, self._velocity = walk, sgd, batches, velocity
-        self.loss = torch.full((), float("nan"), dtype=torch.float64)
+        self.first: Tensor | None = None  # the loss at the first gradient
         self.moves = walk.mask
 
     def slope(self, at: Tensor, batch: int = 0) -> Tensor:
         loss, gradient, after = self._walk.gradient(at, self._batches[batch])
-        if torch.isnan(self.loss):
-            self.loss = loss.double()
+        self.first = loss.double() if self.first is None else self.first
         if self._sgd.clip > 0:
             gradient = gradient * (self._sgd.clip / gradient.norm()).clamp(max=1.0)
         if self._sgd.weight_decay > 0:

@@ -14,6 +14,7 @@ import numpy as np
 from disue import data
 from disue._version import __version__
 from disue.core.checks import Array, IntVector, Vector
+from disue.core.clients import private_of
 from disue.core.errors import UserError
 from disue.core.layout import HEAD, Layout
 from disue.core.orders import Sight
@@ -224,8 +225,7 @@ def prepare(
         redraw=redraw,
     )
     check_trained(network.layout, method, additive=bool(table.get("additive")))
-    if hasattr(method.local, "check"):
-        method.local.check(network.layout)
+    check_private(network.layout, method)
     k = getattr(method.grouping, "k", None)
     if k is not None and k > ids.size:
         raise UserError(f"method.k is {k}, but there are {ids.size} clients", key="method.k")
@@ -255,6 +255,28 @@ def check_trained(layout: Layout, method: AnyMethod, *, additive: bool) -> None:
                 f"{why} all of {', '.join(part.patterns)}, whose updates the grouping compares: "
                 "give [method.grouping] another part",
                 key="method.grouping" if additive and part == HEAD else "model.freeze",
+            )
+
+
+def check_private(layout: Layout, method: AnyMethod) -> None:
+    """Refuses a local part that has no meaning for the model, and private entries where received models are used."""
+    if hasattr(method.local, "check"):
+        method.local.check(layout)
+    private = private_of(method.local, layout)
+    if not private.any():
+        return
+    unseen = any(not (layout.mask(part) & ~private).any() for part in method.grouping.parts)
+    for holds, what in (
+        (method.expert.serves, "no expert can be made of what they send: take the expert none"),
+        (method.start.choice != "none", "they cannot choose among models that they receive: take another start"),
+        (unseen, "the grouping would compare none but those: give [method.grouping] another part"),
+    ):
+        if holds:
+            name = type(method.local).__name__
+            raise UserError(
+                f"method.local: with {name} clients keep entries of the model to themselves, and {what}, or another "
+                "local part",
+                key="method.local",
             )
 
 
