@@ -57,6 +57,7 @@ def assigned(part: ByShares, memory: Shares, round: int, rows: dict[int, tuple[f
     return part.assign(at, groups, memory, asked, came, survey=False)
 
 
+@pytest.mark.hand("fedsoft")
 def test_shares_hold_for_some_rounds() -> None:
     """4001 finds its shares in round 0 and 17 in round 1; with every = 2 they hold until rounds 1 and 2."""
     part, ids = ByShares(2, every=2), np.array([902, 17, 4001])
@@ -94,6 +95,7 @@ def centres(b: Any, count: int = 2) -> np.ndarray:
     return out
 
 
+@pytest.mark.hand("fedsoft")
 def test_the_pull_is_to_every_centre_from_its_own_last_model() -> None:
     """One step of size 0.2 from w: w − 0.2 · (∇F(w) + λ Σ_s u_s (w − c_s))."""
     b = bed("linear")
@@ -136,6 +138,7 @@ def merged(part: SoftMean, rows: dict[int, tuple[float, ...]], round: int = 0) -
     return part.merge(at, part.init(at, zero, groups), before, groups, asked, came, common=False)
 
 
+@pytest.mark.hand("fedsoft")
 def test_centres_are_means_in_shares() -> None:
     """u n = ½, ½, 2 and ½, ½, 0: centres (½ + 1½ + 16) / 3 = 6 and (½ + 1½) / 1 = 2; all: (1 + 3 + 16) / 4 = 5."""
     out = merged(SoftMean(sigma=1e-9), {4001: (0.5, 0.5), 17: (0.5, 0.5), 902: (1.0, 0.0)})
@@ -143,6 +146,7 @@ def test_centres_are_means_in_shares() -> None:
     np.testing.assert_allclose(out.average, 5.0, rtol=1e-6)
 
 
+@pytest.mark.hand("fedsoft")
 def test_of_draws_the_mean_is_plain() -> None:
     rows = {4001: (1.0, 0.0), 17: (1.0, 0.0), 902: (0.0, 1.0)}
     everybody = merged(SoftMean(draws=3), rows)
