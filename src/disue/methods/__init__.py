@@ -20,6 +20,7 @@ from disue.methods.fedbn import fedbn
 from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
+from disue.methods.fedftg import fedftg
 from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -59,6 +60,7 @@ __all__ = [
     "fedclust",
     "feddf",
     "feddyn",
+    "fedftg",
     "fedgroup",
     "fednova",
     "fedntd",

@@ -32,6 +32,7 @@ from disue.methods.fedbn import fedbn
 from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
+from disue.methods.fedftg import fedftg
 from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -114,11 +115,16 @@ FEDPFT = (
     "M. Beitollahi et al., Parametric Feature Transfer: One-shot Federated Learning with Foundation Models, "
     "2024, arXiv 2402.01862"
 )
+FEDFTG = (
+    "L. Zhang et al., Fine-tuning Global Model via Data-Free Knowledge Distillation for Non-IID Federated Learning, "
+    "CVPR 2022, arXiv 2203.09249"
+)
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
     "ccvr": Listed(ccvr, "fedavg, its classifier calibrated on virtual features after training", CCVR),
     "fedpft": Listed(fedpft, "a classifier from the clients' mixtures of features, in one shot", FEDPFT),
+    "fedftg": Listed(fedftg, "fedavg, then distilled from the clients by a generator of hard samples", FEDFTG),
 }
 
 

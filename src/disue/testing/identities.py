@@ -205,6 +205,15 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("what is trained is fedavg", "fedavg", of="average", apart=False),
         Same("of no steps it is fedavg", "fedavg", {"steps": 0}, of="used"),
     ),
+    "fedftg": (
+        Same("without an iteration it is fedavg", "fedavg", {"iterations": 0}, of="average"),
+        Same(
+            "without an iteration it is fedavg, faithful too",
+            "fedavg",
+            {"iterations": 0, "faithful": True},
+            of="average",
+        ),
+    ),
     "fedpft": (
         Same("of no steps, warmed up to the end, it is fedavg", "fedavg", {"steps": 0, "warmup": 9}, of="used"),
         Same("its body is fedavg's", "fedavg", {"warmup": 9}, of="average"),

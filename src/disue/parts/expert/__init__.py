@@ -11,6 +11,7 @@ from disue.core.method import Expert
 from disue.parts.expert.average import AverageExpert
 from disue.parts.expert.calibrated import Calibrated
 from disue.parts.expert.ensemble import EnsembleDistil
+from disue.parts.expert.hard_samples import HardSamples
 from disue.parts.expert.none import NoExpert
 from disue.parts.expert.transferred import FeatureTransfer
 
@@ -46,6 +47,7 @@ KINDS: Mapping[str, Constructor] = {
     "ensemble": EnsembleDistil,
     "calibrated": Calibrated,
     "transferred": FeatureTransfer,
+    "hard-samples": HardSamples,
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Distil",
     "EnsembleDistil",
     "FeatureTransfer",
+    "HardSamples",
     "NoExpert",
     "family",
 ]

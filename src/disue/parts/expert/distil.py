@@ -140,6 +140,7 @@ class Student:
     """A flat vector that learns, by SGD unless said otherwise; only its weights move, statistics stay as they are.
 
     rate  may be changed from step to step      clip  largest norm of the gradient, ∞ for none
+    decay of the weights, added to the clipped gradient
     """
 
     def __init__(
@@ -150,11 +151,12 @@ class Student:
         *,
         rate: float,
         clip: float = math.inf,
+        decay: float = 0.0,
         stepper: Stepper | None = None,
     ) -> None:
         import torch
 
-        self.network, self.rate, self.clip = network, rate, clip
+        self.network, self.rate, self.clip, self.decay = network, rate, clip, decay
         self.stepper = Sgd() if stepper is None else stepper
         self.weights = torch.from_numpy(np.array(start))
         self.moves = torch.from_numpy(np.array(moves))
@@ -180,7 +182,10 @@ class Student:
     def step(self, loss: Callable[[Callable[[Tensor], Tensor]], Tensor], tally: Tally) -> bool:
         """One step; False where it was discarded."""
         value, gradient = self.gradient(loss)
-        change = self.stepper.propose(clipped(gradient, self.clip))
+        way = clipped(gradient, self.clip)
+        if self.decay:
+            way = way + self.decay * self.weights * self.moves
+        change = self.stepper.propose(way)
         after = self.weights - self.rate * change if self.rate else self.weights
         fine = tally.accept(value, gradient, after)
         if fine:

@@ -30,15 +30,27 @@ from disue.parts.expert.distil import Ensemble, Maker, Student, flattened, one_t
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.losses import DISAGREEMENTS, FIDELITIES
 from disue.parts.expert.phase import Phase, Pool, batches, void
+from disue.parts.expert.singles import singles
 from disue.parts.expert.steppers import Sgd
-from disue.parts.expert.teachers import MASKS, MIXTURES, Ledger, Teachers, trusted
+from disue.parts.expert.teachers import MASKS, MIXTURES, Ledger, speaking
 from disue.parts.expert.weights import check_weights, group_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
 SOURCES = ("generator", "noise", "real")
+CLIENTS = "clients"
 SHOWN = 16  # pseudo-inputs that a report draws
+
+
+def conditional(world: World, nz: int, width: int, output: str = "tanh") -> nn.Module:
+    """A generator for this world's inputs, with weights from the stream `generator`."""
+    from disue.models.generators import generator
+
+    network = world.network
+    seed = world.streams.torch_seed("generator")
+    shape, kind = network.input_shape, network.input_kind
+    return generator(shape, kind, world.census.classes, nz, width, output=output, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +80,8 @@ class GeneratorDistil:
     mask, mixture   how teachers are completed for classes they never saw, and mixed
     fidelity, disagree    which teachers must see the asked label; where they are set against the student
     temperature     T of teachers and student
-    teachers        "round": groups with members in the cohort; "all": the others too, by decay^age
+    teachers        "round": groups with members in the cohort; "all": the others too, by decay^age; "clients": the
+                    cohort's clients, each by itself
     ce              λ_ce: cross-entropy of the student on the asked labels
     ema, ema_weight       the generator's moving average over rounds (0: none), and its batches' weight
     void            skip where teachers name the asked label on more than this share of noise inputs
@@ -136,7 +149,7 @@ class GeneratorDistil:
             "mixture": MIXTURES,
             "fidelity": FIDELITIES,
             "disagree": DISAGREEMENTS,
-            "teachers": ("round", "all"),
+            "teachers": ("round", "all", CLIENTS),
         }.items():
             ranges.name(f"expert.{key}", getattr(self, key), words)
         for key in ("fresh_batches", "enabled"):
@@ -146,7 +159,8 @@ class GeneratorDistil:
 
     @property
     def sight(self) -> frozenset[Sight]:
-        return frozenset({Sight.LABELS, Sight.SUMS})
+        single = {Sight.VECTORS} if self.teachers == CLIENTS else set()
+        return frozenset({Sight.LABELS, Sight.SUMS, *single})
 
     @property
     def serves(self) -> bool:
@@ -188,19 +202,7 @@ class GeneratorDistil:
         return memory
 
     def _module(self, world: World) -> nn.Module:
-        """A generator for this world, with weights from the stream `generator`."""
-        from disue.models.generators import generator
-
-        network = world.network
-        return generator(
-            network.input_shape,
-            network.input_kind,
-            world.census.classes,
-            self.nz,
-            self.width,
-            output=self.output,
-            seed=world.streams.torch_seed("generator"),
-        )
+        return conditional(world, self.nz, self.width, self.output)
 
     def make(self, world: World, memory: GeneratorMemory, making: Making) -> Made[GeneratorMemory]:
         if self.idle:
@@ -209,9 +211,12 @@ class GeneratorDistil:
             return self._make(world, memory, making)
 
     def _make(self, world: World, memory: GeneratorMemory, making: Making) -> Made[GeneratorMemory]:
+        if self.teachers == CLIENTS:
+            making = singles(making)
         ledger = memory.ledger.after(making.groups.numbers, making.uploads.labels(making.groups))
         kept = GeneratorMemory(memory.weights, memory.older, ledger if self.teachers == "all" else memory.ledger)
-        teachers, shares = self._teachers(making, ledger)
+        teachers, heard = speaking(making.models, ledger, self._weighed, self.decay)
+        shares = label_shares(self.labels, heard, a=self.a, b=self.b, tau=self.tau)
         pool = Pool.of(world) if self.source == "real" else None
         if pool is not None:  # a class without real inputs cannot be asked for
             shares = np.where(pool.amount > 0, shares, 0.0)
@@ -239,11 +244,9 @@ class GeneratorDistil:
             return Made(making.average, kept, info)
         return self._distilled(world, kept, making, ensemble, shares, pool, said)
 
-    def _teachers(self, making: Making, ledger: Ledger) -> tuple[Teachers, Float64]:
-        """(who teaches, shares of the labels); a group without samples or with a broken model does not."""
-        speaks = (ledger.counts.sum(axis=1) > 0) & np.isfinite(making.models).all(axis=1)
-        counts, trust = ledger.counts[speaks], np.power(float(self.decay), ledger.ages[speaks])
-        weights = group_weights(
+    def _weighed(self, counts: Array) -> Float64:
+        """α_{g,y} by group weighting."""
+        return group_weights(
             self.weights,
             counts,
             gamma=self.weights_gamma,
@@ -251,9 +254,6 @@ class GeneratorDistil:
             temperature=self.weights_temperature,
             power=self.power,
         )
-        heard = counts if (trust == 1.0).all() else counts * trust[:, None]
-        shares = label_shares(self.labels, heard, a=self.a, b=self.b, tau=self.tau)
-        return Teachers(making.models[speaks], counts > 0, trusted(weights, trust)), shares
 
     def _distilled(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,19 @@ class Teachers:
         if len(self.models) < 2:
             return f"{len(self.models)} teacher"
         return "all teachers are the same model" if (self.models == self.models[:1]).all() else ""
+
+
+def speaking(
+    models: Matrix, ledger: Ledger, weigh: Callable[[Array], Float64], decay: float = 1.0
+) -> tuple[Teachers, Array]:
+    """(who teaches, their label counts as they are heard); a group without samples or with a broken model does not.
+
+    weigh  counts (k, C) → α (k, C)      decay  what a group loses of its weight in each round that it was not there
+    """
+    speaks = (ledger.counts.sum(axis=1) > 0) & np.isfinite(models).all(axis=1)
+    counts, trust = ledger.counts[speaks], np.power(float(decay), ledger.ages[speaks])
+    heard = counts if (trust == 1.0).all() else counts * trust[:, None]
+    return Teachers(models[speaks], counts > 0, trusted(weigh(counts), trust)), heard
 
 
 def trusted(alpha: Array, trust: Array) -> Float64:
