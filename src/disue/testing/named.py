@@ -54,7 +54,6 @@ NEEDS: Mapping[str, Needs] = {
         expert=None,
         why="clients start from their own last models, which no expert replaces",
         moves="a group's model, which is a mean of clients that started from several,",
-        moves="the models of the groups, each a mean over all clients in shares",
     ),
     "ifca-cam": SUM,
     "fesem-cam": SUM,
