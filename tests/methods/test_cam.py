@@ -67,6 +67,9 @@ def test_all_groups_start_with_one_shared_branch() -> None:
     models = setup.method.init(setup.world, setup.start).state.models
     assert np.unique(models[:, setup.world.layout.mask(SHARED)], axis=0).shape[0] == 1
     assert np.unique(models[:, setup.world.layout.mask(OWN)], axis=0).shape[0] == 3
+    x = setup.federation.train(int(setup.ids[0]))[0]
+    said = [setup.network.logits(model, x) for model in models]
+    assert all(not np.allclose(a, b, atol=1e-3) for a, b in (said[:2], said[1:], said[::2]))
 
 
 # -- the server ----------------------------------------------------------------------------------------

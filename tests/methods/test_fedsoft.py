@@ -82,8 +82,19 @@ def test_who_is_told_its_shares_does_not_find_them() -> None:
     assert came.choice()[[0, 2]].tolist() == [[0.1, 0.9], [0.7, 0.3]]
     assert came.choice()[1].tolist() == free.choice()[1].tolist()
     assert came.bytes_up - free.bytes_up == -2 * 8 and came.bytes_down - free.bytes_down == 2 * 8
+    turned = [ORDER.index(i) for i in IDS]  # asked in another order, and 17 does not answer
+    asked = b.orders(Erm(**ONE_STEP), ids=IDS, shares=told[turned], **given)
+    some = b.engine().answer(b.world(), asked, np.array([4001, 902]))
+    assert dict(zip(some.ids.tolist(), some.choice().tolist(), strict=True)) == {
+        902: free_row(free, 902),
+        4001: [0.7, 0.3],
+    }
     with pytest.raises(UserError, match=r"orders\.shares"):
         b.train(Erm(**ONE_STEP), ids=ORDER, shares=told[:2], **given)
+
+
+def free_row(uploads: Any, client: int) -> Any:
+    return uploads.choice()[uploads.ids.tolist().index(client)].tolist()
 
 
 # -- the client ----------------------------------------------------------------------------------------
