@@ -12,7 +12,7 @@ import pytest
 from disue.methods.table import CLUSTERED, TABLE
 from disue.testing import BACKENDS, CHECKS, conforms, named, names
 from disue.testing.checks import trained_by
-from disue.testing.named import EXPERT, needs_of
+from disue.testing.named import EXPERT
 from disue.testing.play import trace
 
 FEW = {
@@ -73,8 +73,6 @@ def test_methods_of_groups_make_groups() -> None:
 
 
 def test_methods_of_groups_are_there_with_an_expert() -> None:
-    found = names()
-    assert set(TABLE) <= set(found)
+    assert set(names()) == {*TABLE, *(name + EXPERT for name in CLUSTERED)}
     for name in CLUSTERED:
-        needs = needs_of(name)
-        assert (name + EXPERT in found) == (needs.expert is not None) and (needs.expert is not None or needs.why)
+        assert named(name + EXPERT).method.expert.serves and not named(name).method.expert.serves

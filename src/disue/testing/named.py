@@ -29,15 +29,14 @@ class Needs:
     method    keys of [method], the tables of its slots among them
     local     keys of [local]
     scenario  fields of `Scenario`
-    expert    [method.expert] of NAME+expert; None: `with_expert` does not go with the method, and `why` says why
+    expert    [method.expert] of NAME+expert
     regroups, splits, moves   see `Subject`
     """
 
     method: Mapping[str, Any] = field(default_factory=dict)
     local: Mapping[str, Any] = field(default_factory=dict)
     scenario: Mapping[str, Any] = field(default_factory=dict)
-    expert: Mapping[str, Any] | None = field(default_factory=lambda: {"kind": "distil"})
-    why: str = ""
+    expert: Mapping[str, Any] = field(default_factory=lambda: {"kind": "distil"})
     regroups: bool = False
     splits: bool = False
     moves: str = ""
@@ -47,12 +46,13 @@ class Needs:
 GENERATOR = {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4, "warmup": 0, "ramp": 1, "void": 1.0}
 COHORT = Needs(method={"expert": GENERATOR}, regroups=True)
 
-SUM = Needs(expert=None, why="clients start from a sum of two models, which no expert replaces")
+# Clients start from no single group's model, so an expert is a by-product there: its share must be 0.
+BESIDE = {"kind": "distil", "share": 0.0}
+SUM = Needs(expert={**BESIDE, "family": "generator", **GENERATOR})  # a sum of two models has no head to replace
 
 NEEDS: Mapping[str, Needs] = {
     "fedsoft": Needs(
-        expert=None,
-        why="clients start from their own last models, which no expert replaces",
+        expert=BESIDE,
         moves="a group's model, which is a mean of clients that started from several,",
     ),
     "ifca-cam": SUM,
@@ -81,8 +81,7 @@ NEEDS: Mapping[str, Needs] = {
 
 def names() -> list[str]:
     """All names that `named` takes."""
-    grouped = [name + EXPERT for name in table.CLUSTERED if needs_of(name).expert is not None]
-    return [*table.TABLE, *grouped]
+    return [*table.TABLE, *(name + EXPERT for name in table.CLUSTERED)]
 
 
 def needs_of(name: str) -> Needs:
@@ -97,8 +96,6 @@ def named(name: str) -> Subject:
     needs = needs_of(host)
     method = {"name": host, **_groups(host), **needs.method}
     if name != host:
-        if needs.expert is None:
-            raise unknown("method", name, names())
         method["expert"] = {**needs.expert}
     scenario = replace(Scenario(), **needs.scenario)
     tables = {"method": method, "local": {**pace(scenario), **needs.local}}
