@@ -139,6 +139,29 @@ def test_several_runs_are_compared(folder, tmp_path):
     assert "3 runs side by side" in text  # no winner is named over different test sets
 
 
+def personal(folder, method, **more):
+    levels = {"served_global": 31.0, "personal_local": 77.0, "majority_local": 63.0, **more}
+    metrics = {name: {"final": value, "last10": value} for name, value in levels.items()}
+    return minimal(folder, method=method, metrics=metrics, complete=True)
+
+
+def test_models_of_the_clients_own(tmp_path):
+    from disue.reports import read
+
+    alone = personal(tmp_path / "fedper", "fedper", personal_clients=100.0)
+    both = personal(tmp_path / "ditto", "ditto", group_local=34.0, own_local=60.0, own_clients=4.0)
+    assert "the models that clients use get, in the mean, 31.0 %" in words.headline(read(alone))
+    assert "the model that clients receive gets 31.0 %" in words.headline(read(both))
+    assert any("77.0 % with the model of its own" in text for text in words.below(read(both)))
+    text = page(alone)
+    assert "Personal model" in text and "100 clients, drawn once" in text
+    text = page(both)
+    assert "Personal model" in text and "drawn once" not in text and "4 clients of the last cohort" in text
+    assert "local, personal model" in page(alone, both)
+    plain = minimal(tmp_path / "plain")
+    assert "local, personal model" not in page(plain, minimal(tmp_path / "other"))
+
+
 def test_runs_get_names_that_differ(tmp_path):
     from disue.reports import read
 
