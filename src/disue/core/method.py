@@ -216,7 +216,7 @@ class Expert(Protocol[M]):
     for_use                         True: clients use it, and nothing starts from it
     closing(world, round, average)  what it asks of any clients after `round` rounds, of the stream `CLOSING`, or None
     close(world, memory, making)    the expert made of their answers, in place of what `make` gave
-    done(round)                     whether training is over after `round` rounds: nobody is asked to train any more
+    done(round, memory)             whether training is over after `round` rounds: nobody is asked to train any more
     """
 
     @property

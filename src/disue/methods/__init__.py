@@ -9,6 +9,7 @@ from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
+from disue.methods.dense import dense
 from disue.methods.disue import (
     disue,
     disue_generator,
@@ -49,6 +50,7 @@ __all__ = [
     "ccvr",
     "cfl",
     "clustered",
+    "dense",
     "disue",
     "disue_generator",
     "ditto",

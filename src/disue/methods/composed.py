@@ -240,7 +240,7 @@ class Composed(Generic[G, A, E]):
     def _done(self, state: State[G, A, E]) -> bool:
         """Whether nobody trains any more, as in one-shot methods."""
         done = getattr(self.expert, "done", None)
-        return done is not None and bool(done(state.round))
+        return done is not None and bool(done(state.round, state.experts))
 
     def _next(self, world: World, state: State[G, A, E], info: Info) -> Told[State[G, A, E]]:
         """The state after a round, with what the expert still asks, else the survey that is due before the next."""

@@ -16,6 +16,7 @@ from disue.methods.ccvr import ccvr
 from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
+from disue.methods.dense import dense
 from disue.methods.disue import (
     disue,
     disue_alone,
@@ -119,12 +120,14 @@ FEDFTG = (
     "L. Zhang et al., Fine-tuning Global Model via Data-Free Knowledge Distillation for Non-IID Federated Learning, "
     "CVPR 2022, arXiv 2203.09249"
 )
+DENSE = "J. Zhang et al., DENSE: Data-Free One-Shot Federated Learning, NeurIPS 2022, arXiv 2112.12371"
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
     "ccvr": Listed(ccvr, "fedavg, its classifier calibrated on virtual features after training", CCVR),
     "fedpft": Listed(fedpft, "a classifier from the clients' mixtures of features, in one shot", FEDPFT),
     "fedftg": Listed(fedftg, "fedavg, then distilled from the clients by a generator of hard samples", FEDFTG),
+    "dense": Listed(dense, "one round, then a new model distilled from the clients on synthetic inputs", DENSE),
 }
 
 

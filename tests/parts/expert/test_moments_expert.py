@@ -26,7 +26,8 @@ def test_families_by_name():
     assert isinstance(Distil(), MomentsDistil) and Distil(gamma=0.2).gamma == 0.2
     assert family("moments") is MomentsDistil and MomentsDistil.family == "moments"
     assert set(FAMILIES) == {"moments", "generator"}
-    assert set(KINDS) == {"none", "average", "distil", "ensemble", "calibrated", "transferred", "hard-samples"}
+    distilled = {"distil", "ensemble", "calibrated", "transferred", "hard-samples", "synthesis"}
+    assert set(KINDS) == {"none", "average", *distilled}
     with pytest.raises(UserError) as caught:
         Distil("momnets")
     assert caught.value.key == "expert.family" and "moments" in str(caught.value)

@@ -13,6 +13,7 @@ from disue.parts.expert.calibrated import Calibrated
 from disue.parts.expert.ensemble import EnsembleDistil
 from disue.parts.expert.hard_samples import HardSamples
 from disue.parts.expert.none import NoExpert
+from disue.parts.expert.synthesis import Synthesis
 from disue.parts.expert.transferred import FeatureTransfer
 
 Constructor: TypeAlias = Callable[..., Expert[Any]]
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Constructor] = {
     "calibrated": Calibrated,
     "transferred": FeatureTransfer,
     "hard-samples": HardSamples,
+    "synthesis": Synthesis,
 }
 
 __all__ = [
@@ -60,5 +62,6 @@ __all__ = [
     "FeatureTransfer",
     "HardSamples",
     "NoExpert",
+    "Synthesis",
     "family",
 ]

@@ -6,7 +6,7 @@ These objects live for one round and change in place; what outlasts it leaves as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -85,17 +85,29 @@ def clipped(gradient: Tensor, norm: float) -> Tensor:
 
 
 class Maker:
-    """A conditional generator G(z, y) and its Adam (0.9, 0.999, 1e-8), whose state starts afresh."""
+    """A conditional generator G(z, y) and its Adam, whose state starts afresh.
 
-    def __init__(self, module: nn.Module, weights: Vector, *, rate: float = 0.0, clip: float = 1.0) -> None:
+    weights  (p,) that it begins with, None: as the module is      beside  further tensors that are trained with it
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        weights: Vector | None,
+        *,
+        rate: float = 0.0,
+        clip: float = 1.0,
+        stepper: Stepper | None = None,
+        beside: Sequence[Tensor] = (),
+    ) -> None:
         import torch
 
         self.module = module.train()
-        self.weights = list(module.parameters())
+        self.weights: list[Tensor] = [*module.parameters(), *beside]
         self.sizes = [tensor.numel() for tensor in self.weights]
-        self.rate, self.clip, self.stepper = rate, clip, Adam()
+        self.rate, self.clip, self.stepper = rate, clip, Adam() if stepper is None else stepper
         with torch.no_grad():
-            given = self.pieces(torch.from_numpy(np.array(weights)))
+            given = self.pieces(torch.from_numpy(np.array(weights))) if weights is not None else self.weights
             for tensor, piece in zip(self.weights, given, strict=True):
                 tensor.copy_(piece)
 

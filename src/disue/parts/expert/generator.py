@@ -43,12 +43,14 @@ CLIENTS = "clients"
 SHOWN = 16  # pseudo-inputs that a report draws
 
 
-def conditional(world: World, nz: int, width: int, output: str = "tanh") -> nn.Module:
-    """A generator for this world's inputs, with weights from the stream `generator`."""
+def conditional(
+    world: World, nz: int, width: int, output: str = "tanh", stream: tuple[str, *tuple[int, ...]] = ("generator",)
+) -> nn.Module:
+    """A generator for this world's inputs, with weights from a stream, by its name and numbers."""
     from disue.models.generators import generator
 
     network = world.network
-    seed = world.streams.torch_seed("generator")
+    seed = world.streams.torch_seed(*stream)
     shape, kind = network.input_shape, network.input_kind
     return generator(shape, kind, world.census.classes, nz, width, output=output, seed=seed)
 

@@ -73,7 +73,7 @@ class FeatureTransfer(Closing):
     def head_scale(self, memory: None) -> float:
         return 1.0
 
-    def done(self, round: int) -> bool:
+    def done(self, round: int, memory: None) -> bool:
         return round >= self.warmup
 
     def closing(self, world: World, round: int, average: Vector) -> Orders | None:
