@@ -10,6 +10,7 @@ from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
 from disue.methods.dense import dense
+from disue.methods.dfrd import dfrd
 from disue.methods.disue import (
     disue,
     disue_generator,
@@ -51,6 +52,7 @@ __all__ = [
     "cfl",
     "clustered",
     "dense",
+    "dfrd",
     "disue",
     "disue_generator",
     "ditto",

@@ -17,6 +17,7 @@ from disue.methods.cfl import cfl
 from disue.methods.clustered import clustered
 from disue.methods.composed import Composed
 from disue.methods.dense import dense
+from disue.methods.dfrd import dfrd
 from disue.methods.disue import (
     disue,
     disue_alone,
@@ -121,6 +122,10 @@ FEDFTG = (
     "CVPR 2022, arXiv 2203.09249"
 )
 DENSE = "J. Zhang et al., DENSE: Data-Free One-Shot Federated Learning, NeurIPS 2022, arXiv 2112.12371"
+DFRD = (
+    "K. Luo et al., DFRD: Data-Free Robustness Distillation for Heterogeneous Federated Learning, "
+    "NeurIPS 2023, arXiv 2309.13546"
+)
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
@@ -128,6 +133,7 @@ DISTILLED: dict[str, Listed] = {
     "fedpft": Listed(fedpft, "a classifier from the clients' mixtures of features, in one shot", FEDPFT),
     "fedftg": Listed(fedftg, "fedavg, then distilled from the clients by a generator of hard samples", FEDFTG),
     "dense": Listed(dense, "one round, then a new model distilled from the clients on synthetic inputs", DENSE),
+    "dfrd": Listed(dfrd, "fedavg, then distilled from the clients by a generator and its memory", DFRD),
 }
 
 

@@ -68,6 +68,7 @@ NEEDS: Mapping[str, Needs] = {
     "pfedme": Needs(scenario={"lr": 0.05}),  # lr · tether must not pass 1
     "ccvr": Needs(method={"features": 20, "steps": 10}),
     "fedftg": Needs(method={"expert": {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
+    "dfrd": Needs(method={"expert": {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
     "dense": Needs(method={"expert": {"epochs": 2, "generator_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
     "fedpft": Needs(method={"steps": 10, "warmup": 2}),
     "feddf": Needs(method={"steps": 4, "batch": 8}),
