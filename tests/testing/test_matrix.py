@@ -60,8 +60,8 @@ def test_backends(name: str) -> None:
 
 
 def test_every_check_has_a_control() -> None:
-    """Every check has a method in `test_faults` that it catches."""
-    from test_faults import CLAIMS, FAULTS
+    """Every check has a method in `test_controls` that it catches."""
+    from test_controls import CLAIMS, FAULTS
 
     assert {check for check, *_ in FAULTS} | CLAIMS == set(CHECKS)
 
