@@ -8,8 +8,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
+import os
+import signal
+import sys
+import threading
 from typing import Any
 
 import click
@@ -18,6 +23,7 @@ from disue._version import __version__
 from disue.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+INTERRUPTED = 130
 # name → module of this package, its function, what help says. A command is imported when it is called.
 TABLE = {
     "compare": ("study", "compare", "Run a study, tabulate it, report on it."),
@@ -57,12 +63,14 @@ class Commands(click.Group):
         except UserError as error:
             sentence, code = str(error), _code(error)
         except KeyboardInterrupt:
-            sentence, code = "broken off by Ctrl-C", 130
+            sentence, code = "broken off by Ctrl-C", INTERRUPTED
         except OSError as error:
             if error.errno not in FULL:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             sentence, code = f"{where}cannot be written: the disk is full", 2
+        if code == INTERRUPTED:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; another one would change the exit code
         click.echo(sentence, err=True)
         raise click.exceptions.Exit(code)
 
@@ -72,7 +80,7 @@ def _code(error: UserError) -> int:
 
     if not isinstance(error, Stopped):
         return 2
-    return 130 if "Ctrl-C" in str(error) else 3
+    return INTERRUPTED if "Ctrl-C" in str(error) else 3
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -86,7 +94,21 @@ def cli() -> None:
 
 def entry() -> None:
     """The console script."""
-    cli(prog_name="disue")
+    try:
+        cli(prog_name="disue")
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            _leave()
+        raise
+
+
+def _leave() -> None:
+    """Ends with the exit code that was meant, whatever still happens to an interpreter that shuts down after Ctrl-C."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does before its exit functions
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 __all__ = ["cli", "entry"]
