@@ -69,8 +69,6 @@ class Commands(click.Group):
                 raise
             where = f"{error.filename}: " if error.filename else ""
             sentence, code = f"{where}cannot be written: the disk is full", 2
-        if code == INTERRUPTED:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; another one would change the exit code
         click.echo(sentence, err=True)
         raise click.exceptions.Exit(code)
 
@@ -104,6 +102,7 @@ def entry() -> None:
 
 def _leave() -> None:
     """Ends with the exit code that was meant, whatever still happens to an interpreter that shuts down after Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; another one would change the exit code
     threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does before its exit functions
     atexit._run_exitfuncs()
     sys.stdout.flush()
