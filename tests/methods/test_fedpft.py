@@ -35,8 +35,8 @@ def sent(rows: list[float], labels: list[int], components: int = 1, covariance: 
     """What client 4001 sends of these features (one each); the bed's layout has two classes."""
     at, zero = layout(), np.zeros(6, np.float32)
     own: Any = Itself()
-    order = Order(4001, 3, zero, zero[None], 0, np.ones(1), {}, len(rows), np.zeros(2, np.int64), at, own)
-    probe = Mixtures(Streams(0), components, covariance)
+    order = Order(4001, 3, zero, zero[None], 0, np.ones(1), {}, len(rows), np.zeros(2, np.int64), at, own, Streams(0))
+    probe = Mixtures(components, covariance)
     return dict(probe(np.array(rows, np.float32)[:, None], np.array(labels), order))
 
 

@@ -18,6 +18,7 @@ from disue.core.layout import WHOLE, Layout, Part
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from disue.core.streams import Streams
     from disue.core.world import Network
 
 Memory = Mapping[str, Array]  # a client's private store by name; the server never reads it
@@ -53,6 +54,7 @@ class Order:
     labels: IntVector  # (classes,) its label counts
     layout: Layout  # what the entries of its vectors are: a private part is found by name or type
     network: Network | None = None  # the client's own: what a probe looks at its data with
+    streams: Streams | None = None  # its own randomness; a draw is keyed by name, round and id
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Forward(Protocol):
     """Runs the network on a batch: (logits, features) under the weights in training, or under `name`."""
 
     def __call__(self, inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]: ...
+    def head(self, features: Tensor) -> Tensor:
+        """(…, classes) what the head in training makes of features (…, F) that need not come from inputs."""
+        ...
 
 
 @dataclass(frozen=True)

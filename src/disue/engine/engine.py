@@ -199,6 +199,7 @@ class Engine:
             labels=self._clients.label_counts(client),
             layout=world.layout,
             network=world.network,
+            streams=world.streams,
         )
         extras: Mapping[str, Array] = {}
         if orders.probe is not None:

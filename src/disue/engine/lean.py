@@ -19,6 +19,7 @@ from disue.core.clients import Batch, Local, Phase, Sgd, Walking
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, corrects, moves, normalised, prepare, tensors
+from disue.engine.passes import passes
 from disue.engine.walking import Walk, WalkingPhase
 from disue.models.flat import FlatModule, bind
 from disue.models.innermost import innermost
@@ -97,7 +98,7 @@ class _Seat:
         found, trained = self._prepared(phase, len(labels))
         named: dict[str, _Bound] = {}
 
-        def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
+        def run(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
             if name is None:
                 return model.bound.both(inputs)
             if name not in named:
@@ -105,6 +106,7 @@ class _Seat:
             with torch.no_grad():
                 return named[name].bound.both(inputs)
 
+        forward = passes(run, model.module, self.network.layout)
         draws.begin(phase.vector)
         step = self._stepper(phase, found, trained, context)
         steps = samples = 0
@@ -133,10 +135,12 @@ class _Seat:
         for start, stop in found.runs:
             mask[start:stop] = True
 
+        forward = passes(lambda inputs, name=None: model.bound.both(inputs), model.module, self.network.layout)
+
         def gradient(at: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
             model.set(at)
             with torch.enable_grad(), draws.work.cast():
-                loss = phase.loss(lambda inputs, name=None: model.bound.both(inputs), batch, context)
+                loss = phase.loss(forward, batch, context)
             slopes = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
             return loss.detach(), self._flat(found, slopes, torch.zeros_like(model.flat)), model.flat
 

@@ -14,6 +14,7 @@ from disue.core.layout import Layout
 from disue.engine.batches import Draws, kept_generators
 from disue.engine.interface import Job, Trained, Work, one_by_one
 from disue.engine.moves import Moves, moves, normalised, prepare, tensors
+from disue.engine.passes import passes
 from disue.engine.walking import Walk, WalkingPhase
 from disue.models.split import both
 
@@ -68,12 +69,13 @@ def _phase(
     prepare(module, layout, found, len(job.labels))
     weights = dict(module.named_parameters())
 
-    def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
+    def run(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
         if name is None:
             return both(module, inputs)
         with torch.no_grad():
             return both(_module(work, context[name]).eval(), inputs)
 
+    forward = passes(run, module, layout)
     mask = _mask(layout, found, work)
     velocity = torch.zeros_like(context[phase.vector])
     losses, sizes = [], []
@@ -116,10 +118,12 @@ def _walk(
     prepare(module, layout, found, len(job.labels))
     weights = {name: weight for name, weight in module.named_parameters() if name in found.weights}
 
+    forward = passes(lambda inputs, name=None: both(module, inputs), module, layout)
+
     def gradient(at: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         _write(module, layout, at)
         with torch.enable_grad(), work.cast():
-            loss = phase.loss(lambda inputs, name=None: both(module, inputs), batch, context)
+            loss = phase.loss(forward, batch, context)
         slopes = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
         return loss.detach(), _flat(layout, dict(zip(weights, slopes, strict=True)), like), _read(module, layout, like)
 

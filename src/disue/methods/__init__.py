@@ -23,6 +23,7 @@ from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fedftg import fedftg
+from disue.methods.fedgen import fedgen
 from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -65,6 +66,7 @@ __all__ = [
     "feddf",
     "feddyn",
     "fedftg",
+    "fedgen",
     "fedgroup",
     "fednova",
     "fedntd",

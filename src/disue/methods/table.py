@@ -35,6 +35,7 @@ from disue.methods.fedclust import fedclust
 from disue.methods.feddf import feddf
 from disue.methods.feddyn import feddyn
 from disue.methods.fedftg import fedftg
+from disue.methods.fedgen import fedgen
 from disue.methods.fedgroup import fedgroup
 from disue.methods.fednova import fednova
 from disue.methods.fedntd import fedntd
@@ -126,6 +127,9 @@ DFRD = (
     "K. Luo et al., DFRD: Data-Free Robustness Distillation for Heterogeneous Federated Learning, "
     "NeurIPS 2023, arXiv 2309.13546"
 )
+FEDGEN = (
+    "Z. Zhu et al., Data-Free Knowledge Distillation for Heterogeneous Federated Learning, ICML 2021, arXiv 2105.10056"
+)
 
 DISTILLED: dict[str, Listed] = {
     "feddf": Listed(feddf, "fedavg, then distilled from the clients on public inputs", FEDDF, mark="public data"),
@@ -134,6 +138,9 @@ DISTILLED: dict[str, Listed] = {
     "fedftg": Listed(fedftg, "fedavg, then distilled from the clients by a generator of hard samples", FEDFTG),
     "dense": Listed(dense, "one round, then a new model distilled from the clients on synthetic inputs", DENSE),
     "dfrd": Listed(dfrd, "fedavg, then distilled from the clients by a generator and its memory", DFRD),
+    "fedgen": Listed(
+        fedgen, "fedavg, regularised by a generator of features that heads agree on", FEDGEN, local="generative"
+    ),
 }
 
 

@@ -218,6 +218,10 @@ TABLE: Mapping[str, tuple[Same, ...]] = {
         Same("without an epoch, after a round: fedavg", "fedavg", {"epochs": 0}, under={"rounds": 1}, of="average"),
     ),
     "dfrd": (Same("without an iteration it is fedavg", "fedavg", {"iterations": 0}, of="average"),),
+    "fedgen": (
+        Same("without both weights it is fedavg", "fedavg", local={"a": 0.0, "b": 0.0}),
+        Same("the first round is fedavg", "fedavg", under={"rounds": 1}),
+    ),
     "fedpft": (
         Same("of no steps, warmed up to the end, it is fedavg", "fedavg", {"steps": 0, "warmup": 9}, of="used"),
         Same("its body is fedavg's", "fedavg", {"warmup": 9}, of="average"),

@@ -69,6 +69,9 @@ NEEDS: Mapping[str, Needs] = {
     "ccvr": Needs(method={"features": 20, "steps": 10}),
     "fedftg": Needs(method={"expert": {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
     "dfrd": Needs(method={"expert": {"iterations": 2, "student_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
+    "fedgen": Needs(
+        method={"aggregate": {"steps": 3, "batch": 8, "noise": 4, "hidden": 8}}, local={"a": 1.0, "b": 1.0}
+    ),
     "dense": Needs(method={"expert": {"epochs": 2, "generator_steps": 2, "batch": 16, "nz": 8, "width": 4}}),
     "fedpft": Needs(method={"steps": 10, "warmup": 2}),
     "feddf": Needs(method={"steps": 4, "batch": 8}),

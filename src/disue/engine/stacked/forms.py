@@ -41,6 +41,10 @@ class Form(Protocol):
         """(clients, batch, classes) and (clients, batch, features); inputs from `batch`."""
         ...
 
+    def head(self, leaves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(clients, classes, features) and (clients, classes) of the head inside the leaves."""
+        ...
+
     def batch(self, rows: Tensor, clients: int) -> Tensor:
         """Samples (batch · clients, …), sample by sample over the clients, as `both` takes them."""
         ...
@@ -76,6 +80,10 @@ class Grouped:
         self.held.weights = {entry.name: self._public(entry, leaf) for entry, leaf in self._pairs(leaves)}
         logits, features = both(self.module, inputs)
         return by_client(logits, clients), by_client(features, clients)
+
+    def head(self, leaves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        named = {entry.name: leaf for entry, leaf in self._pairs(leaves)}
+        return named[self.layout.head_weight], named[self.layout.head_bias]
 
     def batch(self, rows: Tensor, clients: int) -> Tensor:
         shape = rows.shape[1:]
@@ -120,6 +128,12 @@ class Vmapped:
         run = torch.func.vmap(lambda vector, given: self.bound.call(vector, given, train=True))
         logits, features = run(leaves[0], inputs)
         return logits, features
+
+    def head(self, leaves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        at, (vectors,) = self.layout, leaves
+        names = at.head_weight, at.head_bias
+        weight, bias = (vectors[:, at.slices[name]].reshape(len(vectors), *at.shapes[name]) for name in names)
+        return weight, bias
 
     def batch(self, rows: Tensor, clients: int) -> Tensor:
         return rows.view(-1, clients, *rows.shape[1:]).transpose(0, 1)

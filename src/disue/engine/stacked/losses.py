@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from disue.core.clients import Batch, Phase
 from disue.core.errors import UserError
 from disue.engine.interface import Job, Work
+from disue.engine.passes import Passes
 from disue.engine.stacked.forms import Form
 from disue.parts.local.erm import CROSS_ENTROPY, Fit
 
@@ -72,18 +73,15 @@ class AsWritten:
         flat = [value for name in names for value in passes[name]]
         phase = self.phase
 
-        def one(context: Mapping[str, Tensor], label: Tensor, *seen: Tensor) -> Tensor:
+        def one(context: Mapping[str, Tensor], weight: Tensor, bias: Tensor, label: Tensor, *seen: Tensor) -> Tensor:
             at = {name: (seen[2 * i][None], seen[2 * i + 1][None]) for i, name in enumerate(names)}
-
-            def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
-                return at[name or ""]
-
+            forward = Passes(lambda inputs, name=None: at[name or ""], weight, bias)
             return phase.loss(forward, Batch(label[None], label[None]), context)
 
-        of_client = torch.func.vmap(one, in_dims=(None, *[0] * (1 + len(flat))))
+        of_client = torch.func.vmap(one, in_dims=(None, None, None, *[0] * (1 + len(flat))))
         of_block = torch.func.vmap(of_client)
         context = {name: value[: self.active] for name, value in self.context.items()}
-        out: Tensor = of_block(context, labels, *flat)
+        out: Tensor = of_block(context, *self.form.head(leaves), labels, *flat)
         return out
 
 
@@ -93,7 +91,7 @@ def _named(work: Work, phase: Phase, job: Job, context: Mapping[str, Tensor]) ->
     first, labels = job.inputs[:2], job.labels[:2]
     asked: list[str] = []
 
-    def forward(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
+    def run(inputs: Tensor, name: str | None = None) -> tuple[Tensor, Tensor]:
         if inputs is not first:
             raise UserError(
                 f"engine.backend: the loss of {type(phase).__name__} changes its inputs before the pass, which "
@@ -104,6 +102,8 @@ def _named(work: Work, phase: Phase, job: Job, context: Mapping[str, Tensor]) ->
             asked.append(name)
         return work.network.forward(one[name or phase.vector], inputs, train=name is None)
 
+    at = work.network.layout
+    weight, bias = (one[phase.vector][at.slices[name]].view(at.shapes[name]) for name in (at.head_weight, at.head_bias))
     with torch.no_grad():
-        phase.loss(forward, Batch(first, labels), one)
+        phase.loss(Passes(run, weight, bias), Batch(first, labels), one)
     return asked

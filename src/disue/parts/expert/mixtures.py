@@ -10,7 +10,6 @@ import numpy as np
 
 from disue.core.checks import Array, Float64, IntVector
 from disue.core.clients import Order
-from disue.core.streams import Streams
 from disue.parts.expert.heads import root
 
 COVARIANCES = ("full", "diag", "spherical")
@@ -26,12 +25,11 @@ class Mixtures:
     sample's features themselves. Classes that are not sent are zeros, of weight and count 0.
     """
 
-    streams: Streams
     components: int
     covariance: str
 
     def __call__(self, inputs: Array, labels: IntVector, order: Order) -> Mapping[str, Array]:
-        assert order.network is not None
+        assert order.network is not None and order.streams is not None
         classes, k = order.layout.classes, self.components
         phi = order.network.features(order.start, inputs).astype(np.float64)
         shape = spread_shape(self.covariance, phi.shape[1])
@@ -41,7 +39,7 @@ class Mixtures:
             rows = phi[labels == label]
             if len(rows) < 2:
                 continue
-            seed = self.streams("mixture", order.round, order.id, label).integers(2**31)
+            seed = order.streams("mixture", order.round, order.id, label).integers(2**31)
             found = fitted(rows, min(k, len(rows) // 2), self.covariance, int(seed))
             counts[label], made = len(rows), len(found[0])
             weights[label, :made], means[label, :made], spreads[label, :made] = found

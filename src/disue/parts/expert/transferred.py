@@ -79,7 +79,7 @@ class FeatureTransfer(Closing):
     def closing(self, world: World, round: int, average: Vector) -> Orders | None:
         if not self.steps or round != min(self.warmup, world.rounds):
             return None
-        probe = Mixtures(world.streams, self.components, self.covariance)
+        probe = Mixtures(self.components, self.covariance)
         return self.asked(world, round, average, Report(sight=self.sight, extras=SENT), probe)
 
     def close(self, world: World, memory: None, making: Making) -> Made[None]:

@@ -12,6 +12,7 @@ from disue.parts.local.controlled import Controlled
 from disue.parts.local.dynamic import Dynamic
 from disue.parts.local.erm import Erm
 from disue.parts.local.fine_tuned import FineTuned
+from disue.parts.local.generative import Generative
 from disue.parts.local.meta import Meta
 from disue.parts.local.mixed import Mixed
 from disue.parts.local.moreau import Moreau
@@ -41,6 +42,7 @@ KINDS: Mapping[str, Callable[..., Local]] = {
     "meta": Meta,
     "branches": Branches,
     "soft-proximal": SoftProximal,
+    "generative": Generative,
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Dynamic",
     "Erm",
     "FineTuned",
+    "Generative",
     "HeadFirst",
     "LogitAdjusted",
     "Meta",
