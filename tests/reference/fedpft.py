@@ -49,9 +49,9 @@ def flower(root: Path) -> Apart:
                 one = np.ones(1)
                 order = Order(
                     client, 0, bed.start, bed.start[None], 0, one, {}, len(y), bed.held.label_counts(client),
-                    bed.network.layout, network=bed.network,
+                    bed.network.layout, network=bed.network, streams=bed.streams,
                 )  # fmt: skip
-                ours = Mixtures(bed.streams, 1, covariance)(x, y, order)
+                ours = Mixtures(1, covariance)(x, y, order)
                 for theirs in code.learn_gmm(z, y, 1, covariance, 0):
                     label = int(theirs.label)
                     out.add(f"means{note}", ours[MEANS][label], theirs.means)
