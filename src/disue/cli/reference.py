@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from disue import methods
-from disue.cli.listing import Entry, of_datasets, of_models, of_partitions, of_parts
+from disue.cli.listing import Entry, of_datasets, of_models, of_partitions, of_parts, summary_of
 from disue.cli.probe import allowed, written
+from disue.parts.grouping.floor import Floor
 from disue.runs import assemble
 from disue.runs.keys import Known, fields_of
 from disue.runs.spec import TABLES, TOP
@@ -193,6 +194,7 @@ def _method() -> list[str]:
             if slot == "expert":
                 out.append(EXPERT)
             out += _slot(slot)
+    out += ["## `[method.floor]`\n", _sentence(summary_of(Floor)) + "\n", keys(assemble.floor_keys())]
     return out
 
 

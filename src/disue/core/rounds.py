@@ -9,6 +9,7 @@ import numpy as np
 
 from disue.core.checks import IntVector
 from disue.core.errors import UserError
+from disue.core.lots import Lots
 from disue.core.method import Info, Method, Told
 from disue.core.orders import Orders
 from disue.core.uploads import Door, Uploads
@@ -18,10 +19,14 @@ S = TypeVar("S")
 Answer = Callable[[Orders], Uploads]  # an engine bound to its clients, or a network
 
 
-def draw_cohort(world: World, round: int, size: int) -> IntVector:
-    """`size` ids without repetition from the stream `cohort`, ascending."""
+def draw_cohort(world: World, round: int, size: int, lots: Lots | None = None) -> IntVector:
+    """`size` ids without repetition from the stream `cohort`, ascending; with lots, whole lots of about as many."""
     ids = world.census.ordered
-    return np.sort(world.streams("cohort", round).choice(ids, size=min(size, ids.size), replace=False))
+    rng = world.streams("cohort", round)
+    if lots is None:
+        return np.sort(rng.choice(ids, size=min(size, ids.size), replace=False))
+    wanted = max(1, int(np.rint(size * lots.count / ids.size)))
+    return lots.among(np.sort(rng.choice(lots.count, size=min(wanted, lots.count), replace=False)))
 
 
 def finish(method: Method[S], world: World, told: Told[S], answer: Answer) -> Told[S]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -93,13 +93,14 @@ class Choosing:
 
 @dataclass(frozen=True, eq=False)
 class Measuring:
-    """Moments of the features of some clients; see `measure.of_client`."""
+    """Moments of the features of some clients, `without[id]` classes; see `measure.of_client`."""
 
     network: Network
     classes: int
     under: Mapping[int, Vector]
     against: Vector | None
     per_class: bool
+    without: Mapping[int, IntVector] = field(default_factory=dict)
 
     doing = "measuring"
 
@@ -109,10 +110,12 @@ class Measuring:
 
     def do(self, here: Here) -> list[tuple[int, ClientMoments, float]]:
         """(id, moments, seconds) of each client."""
-        return _by_client(here, self.under, self._moments)
+        asked = {client: (under, self.without.get(client)) for client, under in self.under.items()}
+        return _by_client(here, asked, self._moments)
 
-    def _moments(self, data: Data, under: Vector) -> ClientMoments:
-        return of_client(self.network, data.x, data.y, self.classes, under, self.against, self.per_class)
+    def _moments(self, data: Data, asked: tuple[Vector, IntVector | None]) -> ClientMoments:
+        under, without = asked
+        return of_client(self.network, data.x, data.y, self.classes, under, self.against, self.per_class, without)
 
 
 def _by_client(here: Here, asked: Mapping[int, A], give: Callable[[Data, A], B]) -> list[tuple[int, B, float]]:

@@ -24,6 +24,7 @@ from disue.engine.plain import PlainUploads
 from disue.engine.precision import checked_precision
 from disue.engine.registry import NAMES
 from disue.engine.staff import PERSONAL, Staff
+from disue.engine.statics import Statics
 from disue.engine.traffic import Traffic
 
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
@@ -83,6 +84,7 @@ class Engine:
         self.dtype = torch.float64 if double else torch.float32
         self.precision = checked_precision(precision, device)
         self._clients = clients
+        self.statics: Statics | None = None  # set where label counts and moments are released over standing lots
         self.staff = Staff(
             clients,
             backend,
@@ -148,7 +150,15 @@ class Engine:
         if self.memory.note:
             notes.append(self.memory.note)
         return PlainUploads(
-            world, orders, kept, self._measured, dict(sorted(dropped.items())), traffic, tuple(notes), tried
+            world,
+            orders,
+            kept,
+            self._measured,
+            dict(sorted(dropped.items())),
+            traffic,
+            tuple(notes),
+            tried,
+            self.statics,
         )
 
     def _chosen(self, world: World, orders: Orders) -> dict[int, tuple[Float64, float]]:

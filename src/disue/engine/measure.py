@@ -36,8 +36,17 @@ def of_client(
     under: Vector,
     against: Vector | None,
     per_class: bool,
+    without: IntVector | None = None,
 ) -> ClientMoments:
-    """The moments of a client's training data. Evaluation mode, with the statistics of the vector itself."""
+    """The moments of a client's training data. Evaluation mode, with the statistics of the vector itself.
+
+    without  classes whose samples are left out of everything
+    """
+    if without is not None and without.size:
+        keep = ~np.isin(y, without)
+        x, y = x[keep], y[keep]
+    if not y.size:
+        return nothing(network.layout.features, classes, per_class=per_class, crossed=against is not None)
     seen = network.features(under, x).astype(np.float64)
     f = seen.shape[1]
     one_hot = np.zeros((classes, y.size))
@@ -56,6 +65,13 @@ def of_client(
         before = np.ascontiguousarray(np.concatenate([earlier, np.ones((y.size, 1))], axis=1).T)  # (features + 1, n)
         xx, xy = symmetric(product(before, before)), product(before, across)
     return ClientMoments(np.bincount(y, minlength=classes), product(one_hot, across), second, xx, xy)
+
+
+def nothing(f: int, classes: int, *, per_class: bool, crossed: bool) -> ClientMoments:
+    """The moments of no sample."""
+    second = np.zeros((classes, f, f) if per_class else (f, f))
+    cross = (np.zeros((f + 1, f + 1)), np.zeros((f + 1, f))) if crossed else (None, None)
+    return ClientMoments(np.zeros(classes, np.int64), np.zeros((classes, f)), second, *cross)
 
 
 def summed(

@@ -20,6 +20,7 @@ from disue.engine.answers import Answer
 from disue.engine.chores import Measuring
 from disue.engine.linear import EXACT, blocks, gram, sketch
 from disue.engine.measure import ClientMoments, summed
+from disue.engine.statics import Statics
 from disue.engine.traffic import Traffic
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ UPDATE = "update"
 
 
 class PlainUploads:
-    """Answers from memory; see `core.uploads.Uploads` for the door itself. For the simulator besides:
+    """Answers from memory; see `core.uploads.Uploads` for the door itself. With `statics`, label counts and moments are
+    those of whole lots. For the simulator besides:
 
     dropped         id → why its answer was left out
     notes           sentences for the run's log
@@ -47,8 +49,10 @@ class PlainUploads:
         traffic: Traffic,
         notes: tuple[str, ...] = (),
         memories: Mapping[int, Memory] | None = None,
+        statics: Statics | None = None,
     ) -> None:
         self._world, self._orders, self._measure, self._traffic = world, orders, measure, traffic
+        self._statics = statics
         self._answers = tuple(sorted(answers, key=lambda answer: answer.id))
         self._ids = np.array([answer.id for answer in self._answers], np.int64)
         self.dropped, self.notes, self.memories = dict(dropped), notes, dict(memories or {})
@@ -97,6 +101,8 @@ class PlainUploads:
 
     def labels(self, groups: Groups) -> IntVector:
         self._asked(Sight.LABELS)
+        if self._statics is not None:
+            return self._statics.of_groups(groups.among(self._ids))
         self._traffic.labels(self._ids)
         out = np.zeros((groups.numbers.size, self._world.layout.classes), np.int64)
         for answer, row in self._members(groups):
@@ -112,6 +118,13 @@ class PlainUploads:
         per_class: bool = False,
     ) -> Moments:
         self._asked(Sight.MOMENTS)
+        if self._statics is None:
+            return self._moments(groups, under, against, per_class=per_class)
+        lots = self._statics.lots.whole(self._ids)
+        of_lots = self._moments(self._statics.lots.as_groups(lots), under, against, per_class=per_class)
+        return self._statics.mixed(groups.among(self._ids), lots, of_lots)
+
+    def _moments(self, groups: Groups, under: Vector | None, against: Vector | None, *, per_class: bool) -> Moments:
         members, layout = list(self._members(groups)), self._world.layout
         self._traffic.moments([answer for answer, _ in members], under, against, per_class)
         asked = Measuring(
@@ -120,6 +133,7 @@ class PlainUploads:
             {answer.id: answer.received if under is None else under for answer, _ in members},
             against,
             per_class,
+            {} if self._statics is None else {answer.id: self._statics.without(answer.id) for answer, _ in members},
         )
         found = {}
         for client, moments, seconds in self._measure(asked, self._orders.round):

@@ -55,6 +55,7 @@ class Staff:
         self._here = Here(self.shelf)
         self.pool: Pool | None = None
         self.choice: Choice | None = None
+        self._unsaid = isinstance(backend, Choice)  # a recorded choice, of which a killed run may have said nothing
         if isinstance(backend, Choice):
             self.choice = backend
         elif backend != "auto":
@@ -114,6 +115,9 @@ class Staff:
             if self._block and self.choice.backend == "stacked":
                 self.choice = replace(self.choice, block=self._block)
             notes.append(f"engine: {self.choice}")
+        elif self._unsaid and work.stream != PERSONAL:
+            notes.append(f"engine: {self.choice}")
+            self._unsaid = False
         if self.choice.backend == "stacked" and not self.choice.block:
             self.choice = replace(self.choice, block=block_for(len(sizes), step_of(work, local)))
         why = self._here.backend(self.choice).refuses(work, local)

@@ -36,6 +36,7 @@ from disue.core.method import (
 from disue.core.orders import Orders, Report, Sight, origin_of
 from disue.core.uploads import Uploads
 from disue.core.world import World
+from disue.parts.grouping.floor import Floor
 from disue.parts.start import FromGroup
 
 G = TypeVar("G")
@@ -71,6 +72,7 @@ class Composed(Generic[G, A, E]):
     grouping: Grouping[G]
     aggregate: Aggregate[A]
     expert: Expert[E]
+    floor: Floor = Floor()  # how many members a group's sum is made of at least
 
     @property
     def sight(self) -> frozenset[Sight]:
@@ -208,12 +210,14 @@ class Composed(Generic[G, A, E]):
             models = inherit(state.models, state.groups, groups, state.average)
             return Told(replace(state, groups=groups, models=models, grouping=assigned.memory), assigned.info)
         common = self.start.common(state.view()) and orders.origin is not None
-        merged = self.aggregate.merge(world, state.aggregate, state.view(), groups, orders, uploads, common=common)
+        known = inherit(state.models, state.groups, groups, state.average) if self.floor.members > 1 else state.models
+        counted, floor = self.floor.counted(groups, known, state.average, uploads.ids)
+        merged = self.aggregate.merge(world, state.aggregate, state.view(), counted, orders, uploads, common=common)
         making = Making(
             state.round,
             orders.origin if common else None,
             state.view(),
-            groups.among(uploads.ids),
+            counted.among(uploads.ids),
             merged.models,
             merged.average,
             uploads,
@@ -231,7 +235,7 @@ class Composed(Generic[G, A, E]):
             merged.memory,
             made.memory,
         )
-        return self._next(world, after, assigned.info + merged.info + made.info + took)
+        return self._next(world, after, assigned.info + floor + merged.info + made.info + took)
 
     @property
     def _for_use(self) -> bool:

@@ -14,6 +14,7 @@ from disue.data.kinds import keys as data_keys
 from disue.methods.composed import Composed
 from disue.methods.plugin import with_expert
 from disue.parts import aggregate, expert, grouping, local, start
+from disue.parts.grouping.floor import Floor
 from disue.parts.start import FromGroup
 from disue.runs.keys import Known, bind, signature_of
 from disue.runs.words import PARTITION, WORDS, worded
@@ -28,6 +29,7 @@ SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
     "aggregate": aggregate.KINDS,
     "expert": expert.KINDS,
 }
+FLOOR = "floor"  # [method.floor], of any method
 MODEL_KEYS = ("name", "additive", "weights", "freeze", "seed")
 SHARE = Known("share", float, 1.0, WORDS["share"], {"low": 0, "high": 1})
 
@@ -145,10 +147,10 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
     if not isinstance(name, str):
         raise UserError(f"method.name must be text, got {name!r}", key="method.name", found=name)
     known = method_keys(name)
-    for slot in SLOTS:
+    for slot in (*SLOTS, FLOOR):
         if slot in given and not isinstance(given[slot], Mapping):
             raise UserError(f"method.{slot} must be a table, got {given[slot]!r}", key=f"method.{slot}")
-    flat = {k: v for k, v in given.items() if k not in SLOTS}
+    flat = {k: v for k, v in given.items() if k not in (*SLOTS, FLOOR)}
     _refuse_lost(known, given)
     bound = bind("method", {**known, **{s: Known(s, dict, {}) for s in SLOTS}}, flat)
     method = {k: v.default for k, v in known.items() if v.default is not None} | bound | {"name": name}
@@ -162,6 +164,8 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
         else:
             keys = override_keys(slot, method, table)
         method[slot] = bind(f"method.{slot}", keys, table)
+    if FLOOR in given:
+        method[FLOOR] = bind(f"method.{FLOOR}", floor_keys(), given[FLOOR])
     keys = {k: v for k, v in slot_keys("local", kind, {}).items() if k != "kind"}
     own = {k: v for k, v in method.get("local", {}).items() if k != "kind"}
     given_twice = [k for k, v in bind("local", keys, settings).items() if own.get(k, v) != v]
@@ -176,6 +180,11 @@ def check_method(given: Table, settings: Table) -> tuple[dict[str, Any], dict[st
     if "local" in method:
         method["local"] = {"kind": kind}
     return method, local_table
+
+
+def floor_keys() -> dict[str, Known]:
+    """The keys of [method.floor]."""
+    return signature_of(Floor)
 
 
 def _refuse_lost(known: Mapping[str, Known], given: Table) -> None:
@@ -230,7 +239,7 @@ def plain(method: Table, settings: Table) -> AnyMethod:
     """The method as its own file makes it, without the slots' tables."""
     listed = methods.TABLE[str(method["name"])]
     kind = str(method.get("local", {}).get("kind", listed.local))
-    arguments = {k: v for k, v in method.items() if k not in SLOTS and k != "name"}
+    arguments = {k: v for k, v in method.items() if k not in (*SLOTS, FLOOR) and k != "name"}
     with _named("local", settings):
         part: Local = local.KINDS[kind](**settings)
     with _named("method", arguments):
@@ -241,6 +250,9 @@ def plain(method: Table, settings: Table) -> AnyMethod:
 def build_method(method: Table, settings: Table) -> AnyMethod:
     """The method with its slots' tables applied."""
     out = plain(method, settings)
+    if FLOOR in method:
+        with _named(f"method.{FLOOR}", method[FLOOR]):
+            out = dataclasses.replace(out, floor=Floor(**method[FLOOR]))
     for slot in ("start", "grouping", "aggregate", "expert"):
         if slot not in method:
             continue

@@ -26,9 +26,12 @@ from disue.engine.memory import MIB, MemoryStore, foreseen
 from disue.engine.plain import PlainUploads
 from disue.engine.precision import sentence
 from disue.engine.recall import as_table
+from disue.engine.statics import Statics
+from disue.engine.traffic import COUNT
 from disue.evaluation import Teachers, by_group, evaluate, hundred, recovery
 from disue.runs import checkpoint
 from disue.runs.folder import Folder, Row, read_json
+from disue.runs.lots import Standing, check, least
 from disue.runs.personal import personal_models
 from disue.runs.setup import Setup
 from disue.runs.watch import remarks
@@ -99,6 +102,8 @@ class Federate:
             precision=spec.engine.precision,
         )
         self._recorded = choice is not None
+        check(spec, setup.method)
+        self.lots = Standing()
         self.state: Any = None
         self.round = -1  # the last complete round
         self.ends: dict[int, Any] = {}
@@ -143,12 +148,22 @@ class Federate:
         meter = Meter()
         told = finish(method, world, method.init(world, self.setup.start), self._answer(meter, 0))
         meter.close()
+        meter.up += self._stand(Standing.cut(self.setup, method.standing(told.state)))
         return told, meter, np.zeros(0, np.int64)
+
+    def _stand(self, lots: Standing) -> int:
+        """From here on these lots stand. Returns the bytes of the label counts that all clients send once, for it."""
+        self.lots = lots
+        if lots.static is None:
+            return 0
+        classes = self.setup.world.layout.classes
+        self.engine.statics = Statics.counted(lots.static, self.setup.federation, classes, least(self.setup.method))
+        return 2 * COUNT * classes * lots.static.ids.size  # who holds a class, then how much of it
 
     def _play(self) -> tuple[Told[Any], Meter, IntVector]:
         world, method = self.setup.world, self.setup.method
         meter = Meter()
-        cohort = draw_cohort(world, self.round, self.setup.cohort)
+        cohort = draw_cohort(world, self.round, self.setup.cohort, self.lots.cohort)
         answer = self._answer(meter, self.round)
         orders = method.ask(world, self.state, cohort).check(world.layout)
         uploads = answer(orders)
@@ -308,6 +323,7 @@ class Federate:
             "method": str(self.setup.spec.method["name"]),
             "fingerprint": self.setup.world.layout.fingerprint,
             "partition": self.setup.partition.hash,
+            **({"lots": stand} if (stand := self.lots.plain()) else {}),
         }
 
     def restore(self) -> int:
@@ -330,6 +346,7 @@ class Federate:
                 key="partition",
             )
         self.engine.memory.load(path / "memory", saved.round)
+        self._stand(Standing.read(saved.meta.get("lots", {})))
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
         self._said = {str(event["event"]) for event in self.folder.events}

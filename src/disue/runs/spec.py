@@ -47,6 +47,15 @@ class Cohort:
 
     share: float = key(0.1, "share of the clients asked each round", above=0, high=1)
     size: int = key(0, "number of clients asked each round, instead of a share; 0: by share", low=0)
+    kind: str = key(
+        "clients",
+        "clients are drawn one by one, or lots: sets that stand for the whole run and come together, so that sums over "
+        "many rounds tell no more than sums over lots",
+        choices=("clients", "lots"),
+    )
+    lot: int = key(
+        5, "clients of a lot, with kind = lots; lots do not cross groups that are formed before round 1", low=1
+    )
     dropout: float = key(0.0, "probability that an asked client does not answer", low=0, high=0.99)
     deadline: float = key(0.0, "in units of the median client's time; slower clients miss it; 0: none", low=0)
     speed_sigma: float = key(0.5, "spread of the clients' speeds (log-normal), with a deadline", low=0, high=5)

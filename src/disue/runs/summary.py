@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from disue._version import __version__
+from disue.core.lots import Lots
 from disue.core.rounds import draw_cohort
 from disue.evaluation import last, rounds_to
 from disue.methods import TABLE
@@ -32,11 +33,11 @@ FIXED = {
 }
 
 
-def conditions(setup: Setup) -> dict[str, str]:
+def conditions(setup: Setup, lots: Lots | None = None) -> dict[str, str]:
     """Hashes of the initial weights and of the cohorts of all rounds: the same in all runs that are compared."""
     cohorts = hashlib.sha256()
     for round in range(setup.spec.rounds):
-        cohorts.update(draw_cohort(setup.world, round, setup.cohort).tobytes())
+        cohorts.update(draw_cohort(setup.world, round, setup.cohort, lots).tobytes())
     return {"start": hashlib.sha256(setup.start.tobytes()).hexdigest(), "cohorts": cohorts.hexdigest()}
 
 
@@ -81,7 +82,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
             "note": data.note,
         },
         "partition": {"kind": setup.partition.kind, "hash": setup.partition.hash},
-        "conditions": conditions(setup),
+        "conditions": conditions(setup, run.lots.cohort),
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
         "cite": [text for text in (listed.cite, data.citation) if text],
     }

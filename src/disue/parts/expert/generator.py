@@ -88,6 +88,8 @@ class GeneratorDistil:
     ema, ema_weight       the generator's moving average over rounds (0: none), and its batches' weight
     void            skip where teachers name the asked label on more than this share of noise inputs
     lr_decay        both learning rates times lr_decay^round
+    lot             label counts are those of standing lots of so many clients; 0: of whoever answered
+    min_class       with lots: a class that fewer clients of a lot hold is held back
     """
 
     iterations: int = 10
@@ -130,11 +132,13 @@ class GeneratorDistil:
     ema_weight: float = 0.5
     void: float = 0.95
     enabled: bool = True
+    lot: int = 0
+    min_class: int = 1
 
     def __post_init__(self) -> None:
         for key, low in {"iterations": 0, "generator_steps": 0, "student_steps": 0, "batch": 2}.items():
             ranges.whole(f"expert.{key}", getattr(self, key), low)
-        for key, low in {"nz": 1, "width": 1, "warmup": 0, "ramp": 0}.items():
+        for key, low in {"nz": 1, "width": 1, "warmup": 0, "ramp": 0, "lot": 0, "min_class": 1}.items():
             ranges.whole(f"expert.{key}", getattr(self, key), low)
         for key in ("generator_lr", "student_lr", "transfer", "diversity", "ce", "ema_weight"):
             ranges.number(f"expert.{key}", getattr(self, key), 0.0)

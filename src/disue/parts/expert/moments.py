@@ -26,10 +26,11 @@ from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import HEAD, Layout, Part
 from disue.core.method import NONE, Info, Made, Making
-from disue.core.orders import Sight
+from disue.core.orders import Orders, Report, Sight
 from disue.core.uploads import Moments
 from disue.core.world import World
 from disue.parts.expert import ranges, store
+from disue.parts.expert.closing import Closing
 from disue.parts.expert.fit import MATCH, NORM, SPREAD, Recipe, averaged_head, fitted, placed
 from disue.parts.expert.heads import Teaching
 from disue.parts.expert.labels import check_labels, label_shares
@@ -37,6 +38,7 @@ from disue.parts.expert.store import MomentStore
 from disue.parts.expert.weights import check_weights
 
 HEADS = ("lda", "ridge", "sgd", "ncm")
+STALE = ("keep", "skip")
 VECTORS = ("fresh", "received")
 LABELS = ("prior", "tempered", "uniform")  # what a store without groups can say
 
@@ -75,10 +77,16 @@ class MomentsDistil:
     tau              exponent of "tempered"
     per_class        covariances per class for the features drawn by "sgd"; pooled where C·F² > 4·d
     enabled          false: the average is the expert, and nothing is asked
-    min_class        a class with fewer samples (of a group that is asked for) is carried over, as if absent
+    min_class        a class with fewer samples (of a group that is asked for) is carried over, as if absent;
+                     with lots: a class that fewer clients of a lot hold
     every            rounds between two measurements; in between, and whenever the door's answer is stale,
-                     the head is made from the store as it stands (worse than every round, by far
-                     under extreme skew)
+                     `stale` says what is done (worse than every round, by far under extreme skew)
+    lot              moments are summed over standing lots of so many clients, and only of lots all of whose
+                     members answered; 0: over whoever answered
+    releases         > 0: instead of the cohort every round, all clients measure so many times in a run, evenly
+                     spread, the last time after its last round
+    stale            "keep": without new moments the head is made from the store as it stands; "skip": the
+                     average is the expert
     steps, lr        of "sgd", in batches of 100
     draws            virtual features for "sgd"
     """
@@ -108,6 +116,9 @@ class MomentsDistil:
     enabled: bool = True
     min_class: int = 1
     every: int = 1
+    lot: int = 0
+    releases: int = 0
+    stale: str = "keep"
     steps: int = 300
     lr: float = 0.05
     draws: int = 3000
@@ -133,6 +144,15 @@ class MomentsDistil:
         check_labels(self.labels, tau=self.tau)
         ranges.whole("expert.min_class", self.min_class, 1)
         ranges.whole("expert.every", self.every, 1)
+        ranges.whole("expert.lot", self.lot, 0)
+        ranges.whole("expert.releases", self.releases, 0)
+        ranges.name("expert.stale", self.stale, STALE)
+        if self.releases and self.every > 1:
+            raise UserError(
+                f"expert.every has no effect where expert.releases says when all clients measure, got {self.every}",
+                key="expert.every",
+                found=self.every,
+            )
         ranges.whole("expert.steps", self.steps, 0)
         ranges.number("expert.lr", self.lr, 0.0)
         ranges.whole("expert.draws", self.draws, 1)
@@ -186,17 +206,33 @@ class MomentsDistil:
     def make(self, world: World, memory: MomentStore, making: Making) -> Made[MomentStore]:
         if not self.enabled:
             return Made(making.average, memory)
-        kept, measured = self._measured(world.layout, memory, making)
+        return self._made(world, memory, making, ask=not self.releases and making.round % self.every == 0)
+
+    def closing(self, world: World, round: int, average: Vector) -> Orders | None:
+        """All clients, after every rounds / releases rounds."""
+        due = {-(-world.rounds * at // self.releases) for at in range(1, self.releases + 1)} if self.releases else ()
+        if not self.enabled or round not in due:
+            return None
+        return Closing.asked(world, round, average, Report(sight=self.sight))
+
+    def close(self, world: World, memory: MomentStore, making: Making) -> Made[MomentStore]:
+        return self._made(world, memory, making, ask=True)
+
+    def _made(self, world: World, memory: MomentStore, making: Making, *, ask: bool) -> Made[MomentStore]:
+        kept, measured = self._measured(world.layout, memory, making, ask=ask)
+        early = bool(self.releases) and not kept.seen.any()  # nothing was released yet
+        if (early or self.stale == "skip") and not measured.values["moments.refreshed"]:
+            return Made(making.average, replace(kept, scale=1.0), measured)
         expert, scale, fit = self._expert(world, kept, making)
         return Made(expert, replace(kept, scale=scale), measured + fit)
 
     # -- the store ---------------------------------------------------------------------------------
 
-    def _measured(self, layout: Layout, memory: MomentStore, making: Making) -> tuple[MomentStore, Info]:
+    def _measured(self, layout: Layout, memory: MomentStore, making: Making, *, ask: bool) -> tuple[MomentStore, Info]:
         """The store after this round's answer (`seconds_moments`): moved along with the body, then refreshed."""
         known = bool(memory.seen.any())
         kept, answer, note, began = memory, None, "", time.perf_counter()
-        if making.round % self.every == 0:
+        if ask:
             answer, note = self._answer(layout, memory, making)
         steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
         steps["seconds_moments"] = time.perf_counter() - began
@@ -216,7 +252,7 @@ class MomentsDistil:
                 answer,
                 self.weights,
                 self._weighting,
-                floor=self.min_class,
+                floor=1 if self.lot else self.min_class,  # of lots, the door has kept it
                 per_class=self._per_class(layout),
             )
             kept = store.refreshed(kept, new, self.decay)
