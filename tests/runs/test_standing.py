@@ -1,4 +1,4 @@
-"""Standing lots in a run: what is released is of whole lots, classes of few holders are held back, resume keeps them."""
+"""Standing lots in a run: whole lots are released, classes of few holders are held back, resume keeps the lots."""
 
 import tomllib
 from typing import Any
@@ -140,5 +140,5 @@ def test_a_floor_changes_nothing_where_every_group_is_large_enough_and_is_in_the
     bare = Spec.of({**SPEC, "method": {"name": "clustered", "k": 2}})
     assert Spec.of(tomllib.loads(spec.toml())) == spec
     assert play(spec).state.models.tobytes() == play(bare).state.models.tobytes()
-    with pytest.raises(UserError, match="method.floor.members"):
+    with pytest.raises(UserError, match=r"method\.floor\.members"):
         Spec.of({**SPEC, "method": {"name": "clustered", "floor": {"members": 0}}})

@@ -14,6 +14,8 @@ from disue.core.clients import Local, Probe
 from disue.core.errors import UserError
 from disue.core.layout import Layout, Part
 
+SQUARE = "square"  # the extra that every client can send: (1,) the squared length of its update
+
 
 class Sight(StrEnum):
     """What a part must see of the clients' answers, and what a door can show."""
@@ -34,7 +36,9 @@ class Report:
     weights  "samples" or "uniform": the weight of a client in every sum
     parts    the parts of the update whose cosine or gram is wanted
     choice   "none"; "loss" (the start with the least mean training loss); "shares" (of its samples)
-    extras   names of further arrays of the local part's `finish` that go up
+    extras   names of further arrays of the local part's `finish` that go up; `SQUARE` is the squared length of the
+             client's update
+    about    "start": similarity is of end − the client's own start; "common": of end − one vector for all, `common_of`
     """
 
     sight: frozenset[Sight] = frozenset()
@@ -42,6 +46,7 @@ class Report:
     weights: str = "samples"
     choice: str = "none"
     extras: tuple[str, ...] = ()
+    about: str = "start"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,13 @@ class Orders:
             return {}
         rows = zip(self.ids.tolist(), self.shares, strict=True)
         return {client: row for client, row in rows if not np.isnan(row).any()}
+
+
+def common_of(orders: Orders) -> Vector:
+    """(d,) one vector that all clients know: the origin where there is one, else the mean of the starts sent."""
+    if orders.origin is not None:
+        return orders.origin
+    return np.ascontiguousarray(orders.starts.mean(axis=0, dtype=np.float64).astype(np.float32))
 
 
 def origin_of(starts: Matrix) -> Vector | None:

@@ -12,7 +12,7 @@ import torch
 from disue.core.checks import Array, Float64, IntVector, frozen
 from disue.core.clients import Clients, Context, Local, Memory, Order
 from disue.core.errors import UserError, unknown
-from disue.core.orders import Orders
+from disue.core.orders import SQUARE, Orders
 from disue.core.world import World
 from disue.engine.answers import Answer, fault
 from disue.engine.chores import Choosing, Measuring, portions
@@ -268,7 +268,7 @@ class Engine:
                 found.choice,
                 found.order.size,
                 found.order.labels,
-                _named(orders, {**found.extras, **done.extras}, trained.id),
+                _named(orders, {**found.extras, **done.extras, **_square(orders, end, found.order.start)}, trained.id),
                 trained.steps,
                 trained.loss,
                 found.seconds + trained.seconds,
@@ -299,6 +299,14 @@ def _surveyed(orders: Orders, found: _Asked) -> Answer:
         float("nan"),
         found.seconds,
     )
+
+
+def _square(orders: Orders, end: Array, start: Array) -> dict[str, Array]:
+    """The squared length of an update, where it is asked for."""
+    if SQUARE not in orders.report.extras:
+        return {}
+    update = end.astype(np.float64) - start
+    return {SQUARE: np.array([update @ update])}
 
 
 def _named(orders: Orders, extras: Mapping[str, Array], client: int) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from disue.core.clients import Memory
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
-from disue.core.orders import Orders, Sight
+from disue.core.orders import Orders, Sight, common_of
 from disue.core.sketches import Sketched
 from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
 from disue.core.world import World
@@ -206,7 +206,8 @@ class PlainUploads:
         layout = self._world.layout
         columns = np.flatnonzero(layout.mask(of))
         given = np.zeros((0, layout.d), np.float32) if anchors is None else matrix("anchors", anchors, None, layout.d)
-        rows = [(answer.end, answer.start) for answer in self._answers]
+        common = common_of(self._orders) if self._orders.report.about == "common" else None
+        rows = [(answer.end, answer.start if common is None else common) for answer in self._answers]
         if len(rows) <= EXACT:
             return Gram(self._ids, *gram(rows, given, columns))
         streams, round = self._world.streams, self._orders.round

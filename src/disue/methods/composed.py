@@ -100,7 +100,8 @@ class Composed(Generic[G, A, E]):
             parts=self.grouping.parts,
             weights=self.aggregate.weights,
             choice=self.start.choice,
-            extras=getattr(self.aggregate, "extras", ()),
+            extras=(*getattr(self.aggregate, "extras", ()), *getattr(self.grouping, "beside", ())),
+            about=getattr(self.grouping, "about", "start"),
         )
 
     def init(self, world: World, start: Vector) -> Told[State[G, A, E]]:
@@ -163,7 +164,11 @@ class Composed(Generic[G, A, E]):
             local=None if probe is not None else local.brief(epochs) if epochs else local,
             probe=probe,
             report=Report(
-                sight=self.grouping.sight, parts=self.grouping.parts, extras=getattr(self.grouping, "extras", ())
+                sight=self.grouping.sight,
+                parts=self.grouping.parts,
+                weights=getattr(self.grouping, "weights", "samples"),
+                extras=(*getattr(self.grouping, "extras", ()), *getattr(self.grouping, "beside", ())),
+                about=getattr(self.grouping, "about", "start"),
             ),
             stream=SURVEY,
         )
@@ -172,6 +177,10 @@ class Composed(Generic[G, A, E]):
         if self._done(state):
             cohort = cohort[:0]
         chosen = self.start.choose(world, state.view(), cohort)
+        report, idle = self.report, getattr(self.grouping, "idle", None)
+        if idle is not None and idle(state.groups, state.grouping, state.round, cohort):
+            seen = self.start.sight | self.aggregate.sight | self.expert.sight
+            report = replace(report, sight=seen, parts=())
         down = getattr(self.aggregate, "down", None)  # what an aggregate sends beside the models (SCAFFOLD's c)
         trained = chosen.starts[np.unique(chosen.which if chosen.into is None else chosen.into)]
         return Orders(
@@ -184,7 +193,7 @@ class Composed(Generic[G, A, E]):
             origin=origin_of(trained) if self.start.common(state.view()) else None,
             extras={} if down is None else down(state.aggregate),
             local=self.local.at(state.round),
-            report=self.report,
+            report=report,
             shares=self._known(state, cohort),
             tied=self._alike(world) if chosen.into is None else None,
         )

@@ -12,12 +12,13 @@ from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import Part
 from disue.core.method import Assigned, Info
-from disue.core.orders import Orders, Sight
+from disue.core.orders import SQUARE, Orders, Sight
 from disue.core.uploads import Gram, Uploads
 from disue.core.world import World
 from disue.parts.grouping.points import points_of
 
 LINKAGES = ("complete", "single")
+NORMS = ("max", "rms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,8 @@ class Bipartition:
     relative    in units of the longest mean update so far (not of the first rounds': updates grow at first)
     linkage     "complete" as the authors' code, or "single", which minimises the largest cosine across the parts
     after       rounds before the first split
+    norms       what stands for the largest ‖update‖: "max", of single updates; "rms", the root of their mean square,
+                which is a sum and so can be known without seeing any of them (with `every`, as sums are taken once)
     every       > 0: every so many rounds all clients train one pass from their group's model, for this alone; 0: the
                 cohort itself is looked at, which asks for full participation
     """
@@ -51,7 +54,8 @@ class Bipartition:
     linkage: str = "complete"
     after: int = 20
     every: int = 0
-    sight: ClassVar[frozenset[Sight]] = frozenset({Sight.GRAM})
+    norms: str = "max"
+    weights: ClassVar[str] = "uniform"
     parts: ClassVar[tuple[Part, ...]] = (Part(),)
     survey_from: ClassVar[str] = "group"
 
@@ -63,12 +67,34 @@ class Bipartition:
                     key=f"bipartition.{key}",
                     found=getattr(self, key),
                 )
+        if self.norms not in NORMS:
+            raise UserError(
+                f'bipartition.norms must be "max" or "rms", got "{self.norms}"',
+                key="bipartition.norms",
+                found=self.norms,
+            )
+        if self.norms == "rms" and not self.every:
+            raise UserError(
+                'bipartition.norms = "rms" needs bipartition.every > 0, got 0', key="bipartition.every", found=0
+            )
         if self.linkage not in LINKAGES:
             raise UserError(
                 f'bipartition.linkage must be "complete" or "single", got "{self.linkage}"',
                 key="bipartition.linkage",
                 found=self.linkage,
             )
+
+    @property
+    def sight(self) -> frozenset[Sight]:
+        return frozenset({Sight.GRAM} if self.norms == "max" else {Sight.COSINE, Sight.SUMS})
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return () if self.norms == "max" else (SQUARE,)
+
+    def protected(self) -> dict[str, object]:
+        """Keys under which no single update need be seen."""
+        return {"norms": "rms", "every": self.every or 10}
 
     def init(self, world: World) -> Assigned[Scale]:
         return Assigned(Groups.one(world.census.ids), Scale())
@@ -82,15 +108,13 @@ class Bipartition:
     ) -> Assigned[Scale]:
         if survey != (self.every > 0):
             return Assigned(groups, memory)
-        gram, notes = uploads.gram(self.parts[0]), []
-        came = set(uploads.ids.tolist())
+        came, notes = set(uploads.ids.tolist()), []
+        whole = [n for n in groups.present().tolist() if came.issuperset(groups.members(n).tolist())]
+        gram, lengths = self._lengths(groups, whole, orders, uploads)
         out, seen = groups, []
-        for number in groups.present().tolist():
+        for number, (mean, largest) in lengths.items():
             members = groups.members(number)
-            if not came.issuperset(members.tolist()):
-                continue
             part = gram.among(members)
-            mean, largest = float(np.sqrt(max(part.values.mean(), 0.0))), float(part.norms().max())
             seen.append((mean, largest))
             unit = self._unit(memory, mean)
             rests = mean < self.eps1 * unit and largest > self.eps2 * unit
@@ -109,6 +133,30 @@ class Bipartition:
         memory = replace(memory, longest=max([memory.longest, *(mean for mean, _ in seen)]))
         values = {"cfl.mean": max(m for m, _ in seen), "cfl.largest": max(n for _, n in seen)} if seen else {}
         return Assigned(out, memory, Info(values, tuple(notes)))
+
+    def _lengths(
+        self, groups: Groups, whole: list[int], orders: Orders, uploads: Uploads
+    ) -> tuple[Gram, dict[int, tuple[float, float]]]:
+        """Similarities, and of each group that is whole (‖mean update‖, largest ‖update‖ or what stands for it)."""
+        out: dict[int, tuple[float, float]] = {}
+        if self.norms == "max":
+            gram = uploads.gram(self.parts[0])
+            for number in whole:
+                part = gram.among(groups.members(number))
+                out[number] = float(np.sqrt(max(part.values.mean(), 0.0))), float(part.norms().max())
+            return gram, out
+        gram = uploads.cosine(self.parts[0])
+        there = groups.among(uploads.ids)
+        sums, squares = uploads.sums(there), uploads.sums(there, SQUARE)
+        began = dict(zip(orders.ids.tolist(), orders.which[:, 0].tolist(), strict=True))
+        for number in whole:
+            row = int(np.flatnonzero(sums.numbers == number)[0])
+            if not sums.weights[row]:  # a group too small for a sum
+                continue
+            start = orders.starts[began[int(groups.members(number)[0])]].astype(np.float64)
+            moved = sums.mean(row) if orders.origin is not None else sums.mean(row) - start
+            out[number] = float(np.linalg.norm(moved)), float(np.sqrt(squares.mean(row)[0]))
+        return gram, out
 
     def _unit(self, memory: Scale, mean: float) -> float:
         return max(memory.longest, mean) if self.relative else 1.0

@@ -63,6 +63,8 @@ class Linkage:
     when         "survey": once, from one epoch of all clients (above 1,000: from the first cohort, the others
                  when first seen); "cohort": anew every round, matched to the standing groups
     after        rounds in one group before the survey
+    place        where a client goes that a survey missed: "direction", the group whose mean update is nearest;
+                 "members", the group whose members in the same cohort are, which no sum of updates is needed for
     epochs       passes over the data in the survey; 0: the training of a round
     regroup      > 0: the survey is repeated every so many rounds
     exact        the whole tree also above 5,000 clients at once, where else some 500 centres are merged (at 10,000:
@@ -82,6 +84,7 @@ class Linkage:
     metric: str = "cosine"
     after: int = 0
     epochs: int = 1
+    place: str = "direction"
 
     def __post_init__(self) -> None:
         _need(self.k is None or self.k >= 1, "k", "≥ 1", self.k)
@@ -104,6 +107,7 @@ class Linkage:
         _need(self.when in ("survey", "cohort"), "when", '"survey" or "cohort"', self.when)
         _need(self.regroup >= 0, "regroup", "≥ 0", self.regroup)
         _need(isinstance(self.exact, bool), "exact", "true or false", self.exact)
+        _need(self.place in ("direction", "members"), "place", '"direction" or "members"', self.place)
         _need(self.epochs >= 0, "epochs", "≥ 0", self.epochs)
         _need(self.after >= 0, "after", "≥ 0", self.after)
         _need(self.when == "survey" or not self.after, "after", '0 where when = "cohort"', self.after)
@@ -117,12 +121,21 @@ class Linkage:
     @property
     def sight(self) -> frozenset[Sight]:
         """Placing a client that a survey missed takes the groups' mean updates."""
-        sums = {Sight.SUMS} if self.when == "survey" else set()
+        sums = {Sight.SUMS} if self.when == "survey" and self.place == "direction" else set()
         return frozenset({SIGHTS[self.metric]} | sums)
 
     @property
     def parts(self) -> tuple[Part, ...]:
         return (Part.of(self.part),)
+
+    def protected(self) -> dict[str, object]:
+        """Keys under which only cosines need be seen."""
+        return {"place": "members"} if self.when == "survey" else {}
+
+    def idle(self, groups: Groups, memory: Seen, round: int, ids: IntVector) -> bool:
+        """Whether nothing is asked about a cohort: all have their group, and it stands."""
+        standing = memory.formed and self.when == "survey" and self.place == "members" and not self._again(round)
+        return standing and not (groups.at(ids) == UNKNOWN).any()
 
     def init(self, world: World) -> Assigned[Seen]:
         """All together until there is something to see; nobody placed where each cohort is grouped anew."""
@@ -154,7 +167,7 @@ class Linkage:
             memory = replace(memory, formed=True)
         else:
             groups, info = self._place(world, groups, memory, uploads)
-        if self.when == "survey":
+        if self.when == "survey" and self.place == "direction":
             memory = replace(memory, directions=self._directions(world, groups, memory, orders, uploads))
         return Assigned(groups, memory, info)
 
