@@ -11,8 +11,8 @@ import disue.api
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.lots import Lots
+from disue.core.statics import Statics
 from disue.engine.engine import Engine
-from disue.engine.statics import Statics
 from disue.runs.federate import Federate
 from disue.runs.folder import read_table
 from disue.runs.setup import prepare

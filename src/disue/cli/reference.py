@@ -96,7 +96,18 @@ part, whose keys then stand in `[local]`.
 def page() -> str:
     """docs/spec.md."""
     out = [INTRO.format(example=EXAMPLE), "## Top level\n", keys(TOP)]
-    for name in ("data", "partition", "cohort", "model", "local", "method", "evaluate", "engine", "checkpoint"):
+    for name in (
+        "data",
+        "partition",
+        "cohort",
+        "model",
+        "local",
+        "method",
+        "evaluate",
+        "engine",
+        "checkpoint",
+        "privacy",
+    ):
         out.append(f"## `[{name}]`\n")
         if name in TABLES:
             out += [_about(TABLES[name]), keys(fields_of(TABLES[name])), *_after(name)]

@@ -13,6 +13,7 @@ from disue.core.checks import Array, Float64, IntVector, frozen
 from disue.core.clients import Clients, Context, Local, Memory, Order
 from disue.core.errors import UserError, unknown
 from disue.core.orders import SQUARE, Orders
+from disue.core.statics import Statics
 from disue.core.world import World
 from disue.engine.answers import Answer, fault
 from disue.engine.chores import Choosing, Measuring, portions
@@ -24,7 +25,6 @@ from disue.engine.plain import PlainUploads
 from disue.engine.precision import checked_precision
 from disue.engine.registry import NAMES
 from disue.engine.staff import PERSONAL, Staff
-from disue.engine.statics import Statics
 from disue.engine.traffic import Traffic
 
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves

@@ -14,13 +14,13 @@ from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
 from disue.core.orders import Orders, Sight, common_of
 from disue.core.sketches import Sketched
+from disue.core.statics import Statics
 from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
 from disue.core.world import World
 from disue.engine.answers import Answer
 from disue.engine.chores import Measuring
 from disue.engine.linear import EXACT, blocks, gram, sketch
 from disue.engine.measure import ClientMoments, summed
-from disue.engine.statics import Statics
 from disue.engine.traffic import Traffic
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from disue.core.groups import Groups
 from disue.core.method import Info, Told
 from disue.core.orders import Orders
 from disue.core.rounds import draw_cohort, finish
+from disue.core.statics import Statics
 from disue.core.uploads import Uploads
 from disue.engine.availability import answering
 from disue.engine.crew import Choice
@@ -26,7 +27,6 @@ from disue.engine.memory import MIB, MemoryStore, foreseen
 from disue.engine.plain import PlainUploads
 from disue.engine.precision import sentence
 from disue.engine.recall import as_table
-from disue.engine.statics import Statics
 from disue.engine.traffic import COUNT
 from disue.evaluation import Teachers, by_group, evaluate, hundred, recovery
 from disue.runs import checkpoint

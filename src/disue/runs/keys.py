@@ -30,9 +30,10 @@ def key(
     choices: tuple[str, ...] | None = None,
 ) -> Any:
     """A field of a fixed table: `low` ≤ value ≤ `high`, value > `above`, value in `choices`."""
-    return dataclasses.field(
-        default=default, metadata={"doc": doc, "low": low, "above": above, "high": high, "choices": choices}
-    )
+    metadata = {"doc": doc, "low": low, "above": above, "high": high, "choices": choices}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)

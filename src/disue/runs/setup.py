@@ -198,7 +198,7 @@ def prepare(
     def redraw(index: int) -> Vector:
         return network_of(table, shape, Streams(model_seed), index + 1)[1]
 
-    refuse(method, PLAIN, str(spec.method["name"]))
+    refuse(method, spec.privacy.door if spec.privacy.on else PLAIN, str(spec.method["name"]))
     sizes = federation.sizes_of(ids)
     public, public_labels = None, None
     if REAL in mark:

@@ -18,8 +18,9 @@ import tomlkit
 
 from disue.core.errors import UserError, nearest, unknown
 from disue.data import NAMES
-from disue.runs import assemble, track
+from disue.runs import assemble, privacy, track
 from disue.runs.keys import Known, bind, fields_of, key
+from disue.runs.privacy import Privacy
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ TABLES: dict[str, type] = {
     "engine": EngineTable,
     "checkpoint": CheckpointTable,
     "track": Track,
+    "privacy": Privacy,
 }
 TOP = {
     "seed": Known("seed", int, 0, "everything random follows from it", {"low": 0}),
@@ -163,6 +165,7 @@ class Spec:
     engine: EngineTable = EngineTable()
     checkpoint: CheckpointTable = CheckpointTable()
     track: Track = Track()
+    privacy: Privacy = Privacy()
 
     @staticmethod
     def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -190,7 +193,11 @@ class Spec:
         values["model"] = assemble.check_model(given.get("model", {}))
         method, local = assemble.check_method(given.get("method", {}), given.get("local", {}))
         spec = Spec(**values, method=method, local=local)
-        spec.build()  # the parts' own checks of ranges and combinations
+        built = spec.build()  # the parts' own checks of ranges and combinations
+        more = privacy.presupposed(spec.privacy, given, built)
+        if more:
+            return Spec.of(given, more)
+        privacy.check(spec.privacy, built)
         if spec.data.path and "name" not in given.get("data", {}):
             spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, name=""))
         if spec.cohort.size and "share" in given.get("cohort", {}):
@@ -226,6 +233,8 @@ class Spec:
             plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
             if name == "cohort":
                 plain.pop("share" if plain["size"] else "size")
+            if name == "privacy" and not value.on:
+                continue
             if name == "data":
                 plain.pop("name" if plain["path"] else "path")
                 if not plain["mix"]:
