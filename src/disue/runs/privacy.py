@@ -35,7 +35,7 @@ class Privacy:
 
     similarity: str = key(
         "",
-        "what clients are compared by: secret sketches of their updates, the signs of these alone, or each client's own "
+        "what clients are compared by: secret sketches of their updates, the signs alone, or each client's own "
         "choice among the models; left out: a plain run",
         choices=MODES,
     )
