@@ -22,8 +22,9 @@ def test_rounds_to_wants_three_in_a_row():
     rounds = [0, 10, 20, 30, 40]
     assert rounds_to(rounds, [10, 60, 10, 50, 50], 50) is None
     assert rounds_to(rounds, [10, 60, 40, 50, 50], 50) == 10
-    assert rounds_to(rounds, [10, 20, 30, 60, 90], 50) == 20
+    assert rounds_to(rounds, [10, 20, 60, 40, 90], 50) == 20
     assert rounds_to(rounds, [90, float("nan"), 90, 0, 0], 60) == 0
+    assert rounds_to(rounds, [10, 90, 90, 90, 90], 50) == 10, "what comes later does not count for an earlier round"
     assert rounds_to([1], [99.0], 50) is None
 
 

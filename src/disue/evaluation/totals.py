@@ -46,13 +46,13 @@ def evaluations(rows: Sequence[Mapping[str, float | None]], name: str, k: int = 
 
 
 def rounds_to(rounds: Sequence[int], values: Sequence[float], level: float) -> int | None:
-    """The first evaluated round from which three evaluations in a row have a mean of at least `level`.
+    """The first evaluated round at `level` or above from which three evaluations in a row have a mean of as much.
 
-    >>> rounds_to([0, 10, 20, 30], [10.0, 40.0, 52.0, 60.0], 50.0)
-    10
+    >>> rounds_to([0, 10, 20, 30, 40], [10.0, 40.0, 52.0, 48.0, 60.0], 50.0)
+    20
     """
     found = [(r, v) for r, v in sorted(zip(rounds, values, strict=True)) if not math.isnan(v)]
     for at in range(len(found) - RUN + 1):
-        if math.fsum(v for _, v in found[at : at + RUN]) / RUN >= level:
+        if found[at][1] >= level and math.fsum(v for _, v in found[at : at + RUN]) / RUN >= level:
             return found[at][0]
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from disue._version import __version__
@@ -41,6 +41,19 @@ def conditions(setup: Setup, lots: Lots | None = None) -> dict[str, str]:
     return {"start": hashlib.sha256(setup.start.tobytes()).hexdigest(), "cohorts": cohorts.hexdigest()}
 
 
+def reached(rows: Sequence[Row], levels: Iterable[float]) -> dict[str, Any]:
+    """Rounds, bytes and client-seconds until what clients receive was at each level; None where it never was."""
+    out: dict[str, Any] = {}
+    served = [(int(r["round"]), float(r["served_global"])) for r in rows if "served_global" in r]
+    for level in levels:
+        at = rounds_to([r for r, _ in served], [v for _, v in served], level)
+        out[f"rounds_to_{level:g}"] = at
+        until = [] if at is None else [r for r in rows if r["round"] <= at]
+        for name, spent in (("bytes_to", ("bytes_up", "bytes_down")), ("client_seconds_to", ("client_seconds",))):
+            out[f"{name}_{level:g}"] = sum(r[k] for r in until for k in spent) if until else None
+    return out
+
+
 def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, Any]:
     """What summary.json holds; `rows` are those of rounds.csv."""
     setup = run.setup
@@ -51,13 +64,7 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
     totals["rounds"] = run.round
     totals["clients_dropped"] = int(sum(row.get("clients_dropped", 0) for row in rows))
     totals["unanswered"] = int(sum(row["cohort"] - row["answered"] for row in rows))
-    served = [(int(r["round"]), float(r["served_global"])) for r in rows if "served_global" in r]
-    for level in setup.spec.evaluate.targets:
-        at = rounds_to([r for r, _ in served], [v for _, v in served], level)
-        totals[f"rounds_to_{level:g}"] = at
-        until = [] if at is None else [r for r in rows if r["round"] <= at]
-        for name, spent in (("bytes_to", ("bytes_up", "bytes_down")), ("client_seconds_to", ("client_seconds",))):
-            totals[f"{name}_{level:g}"] = sum(r[k] for r in until for k in spent) if until else None
+    totals.update(reached(rows, setup.spec.evaluate.targets))
     metrics = {name: value for name, value in found.items() if name.startswith(SCORES) or name in GROUPS}
     if setup.late.size and complete:
         metrics.update({name: {"final": value, "last10": value} for name, value in late(run).items()})
