@@ -45,7 +45,6 @@ class Privacy:
     min_class: int = key(0, "clients of a lot that must hold a class, or it is left out; 0: as min_group", low=0)
     update_bound: float = key(8.0, "largest entry of end − common start; a client beyond it takes no part", above=0)
     scale_bits: int = key(32, "bits behind the point in the sums", low=8, high=48)
-    leaders: int = key(16, "clients that make the round's secret seed; all where the cohort has at most 32", low=1)
     consistency: bool = key(
         True, "clients confirm to each other whom the server calls alive, against a server that lies"
     )
