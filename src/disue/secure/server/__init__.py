@@ -1,0 +1,1 @@
+"""The server's side: it sees messages, never a seed, and never imports the client's package."""

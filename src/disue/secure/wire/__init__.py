@@ -1,0 +1,1 @@
+"""What both sides know: formats, hashes, rosters, sealed boxes, ring, shares, masks."""
