@@ -44,11 +44,10 @@ def gaussian(key: bytes, extra: bytes, rows: int, columns: int) -> Float64:
 def blocks(key: bytes, extra: bytes, count: int) -> Iterator[Float64]:
     """The first `count` draws, `BLOCK` at a time; each array stands until the next is asked for."""
     words, more = Stream(key, "<u8", BLOCK), Stream(extra, "<u8", 4 * BLOCK)
-    room = tuple(np.empty(BLOCK, kind) for kind in (np.float64, np.float64, np.int64))
+    out, edge, layer = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for start in range(0, count, BLOCK):
         size = min(BLOCK, count - start)
-        out, edge, layer = (part[:size] for part in room)
-        yield fill(words.take(size), more, out, edge, layer)
+        yield fill(words.take(size), more, out[:size], edge[:size], layer[:size])
 
 
 def fill(words: Words, more: Stream, out: Float64, edge: Float64, layer: npt.NDArray[np.int64]) -> Float64:
@@ -68,7 +67,7 @@ def fill(words: Words, more: Stream, out: Float64, edge: Float64, layer: npt.NDA
 
 def finish(out: Float64, failed: npt.NDArray[np.intp], layer: npt.NDArray[np.int64], more: Stream) -> None:
     """The draws that failed the fast test: wedge, else a fresh normal; beyond R the tail."""
-    edges, heights = tables()
+    heights = tables()[1]
     words = more.take(4 * failed.size).reshape(-1, 4)
     a, b, c = ((words[:, at] >> np.uint64(11)) * UNIT for at in range(3))
     x = out[failed]
@@ -90,7 +89,7 @@ def tail(more: Stream) -> float:
 
 @lru_cache(maxsize=1)
 def tables() -> tuple[Float64, Float64]:
-    """(257,) edges, from that of layer 0 (its area as a rectangle) down to zero; (257,) density at them, layer 0's zero.
+    """(257,) edges, from that of layer 0 (its area as a rectangle) down to zero; (257,) the density at them, from zero.
 
     Layer i lies between the heights i and i + 1 and reaches to edge i; all have the area of layer 0, which is the
     rectangle up to R and the tail beyond it.

@@ -28,7 +28,7 @@ def split(secret: bytes, holders: int, threshold: int, random: Random) -> list[b
 
 
 def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
-    """The secret (32 bytes) from {position of the holder, from 0: its share}; the lowest `threshold` positions are taken.
+    """The secret (32 bytes) from {position of the holder, from 0: share}; the lowest `threshold` positions are taken.
 
     `BadShares` where there are too few, or where no secret has these shares (whose it is, the caller knows). False
     shares mostly give a false secret instead: the caller holds it against its public half and tries other subsets.
