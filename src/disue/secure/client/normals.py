@@ -4,7 +4,7 @@ A ziggurat of 256 layers (Marsaglia and Tsang 2000). This is the format, so that
 
 - A matrix is filled row by row in blocks of 32,768 draws, the last one shorter. A draw is one 64-bit word of the
   stream "gaussian": bits 0–7 the layer, bit 8 the sign, bits 11–63 a uniform u of 53 bits; x = u · edge(layer).
-- x below the next layer's edge is taken; 1.2 % are not. These draw from the stream "gaussian-extra", block by block:
+- x below the next layer's edge is taken; 1.5 % are not. These draw from the stream "gaussian-extra", block by block:
   first each in order four words a, b, c, d; then, draw after draw, those of layer 0 two words per trial.
 - In layers 1 … 255, x is taken if it lies below the density (uniform a); else the draw is √(−2 ln(1 − b)) · cos 2πc.
   Any exact normal will do here, as a rejected draw is simply drawn anew; d is spare.

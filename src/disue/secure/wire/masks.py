@@ -6,7 +6,7 @@ one stream only, so the counter starts at zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,18 @@ def add(into: Ring, key: bytes, *, sign: int = 1) -> None:
         part = into[start : start + block.size]
         operation(part, block, out=part)
         start += block.size
+
+
+def cover(into: Ring, me: int, own: bytes, pairs: Mapping[int, bytes]) -> None:
+    """The masks of one client onto its vector, in place: its self mask, and one per partner (roster index → key)."""
+    add(into, own)
+    for other, key in pairs.items():
+        add(into, key, sign=sign(me, other))
+
+
+def sign(me: int, other: int) -> int:
+    """With which sign `me` adds the stream that it shares with `other`."""
+    return 1 if me < other else -1
 
 
 def partners(order: Sequence[int], me: int, degree: int = 64) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ long as it does not wrap around, which `fits` decides before anything is sent.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def encode(values: Float64, bits: int, bound: float, section: str) -> Ring:
         largest = max(float(block.max()), -float(block.min()))
         if not np.isfinite(largest):
             raise NonFinite(section)
-        if largest > bound or largest * 2.0**bits >= HALF:
+        if largest > bound or not fits(1, largest, 1.0, bits):
             raise OutOfBound(section)
         step = np.ldexp(block, bits, out=scaled[: block.size])
         signed[start : start + block.size] = np.rint(step, out=step)
@@ -49,5 +49,7 @@ def decode(total: Ring, bits: int) -> Float64:
 
 def fits(members: int, bound: float, weight: float, bits: int) -> bool:
     """Whether a sum of `members` numbers of size ≤ bound · weight cannot wrap around; in exact arithmetic."""
+    if not (0 <= bound < inf and 0 <= weight < inf):
+        return False
     one = Fraction(bound) * Fraction(weight) * Fraction(2) ** bits
     return members * ceil(one) < HALF
