@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 GOLDEN = Path(__file__).parent / "golden" / "secure" / "v1"
 PRIME = 2**256 + 297
+STREAMS = ("countsketch", "gaussian", "gaussian-extra")
 R = 3.6541528853610088
 
 
@@ -130,9 +131,29 @@ def fixed(value: float, bits: int) -> int:
     return round(value * 2**bits) % 2**64
 
 
+def derived() -> list[dict[str, str]]:
+    """Each derivation with its input, salt and info spelt out."""
+    ikm, ctx, salt = key("ikm"), key("context"), key("salt")[:16]
+    u32 = lambda *values: b"".join(value.to_bytes(4, "little") for value in values)  # noqa: E731
+    rows = [
+        ("seed box", ikm, salt, b"disue/1/box-seed\0" + ctx + u32(3, 20)),
+        ("share box", ikm, salt, b"disue/1/box-share\0" + ctx + u32(3, 20)),
+        ("round seed", key("z 3") + key("z 8") + key("z 20"), ctx, b"disue/1/sketch-seed\0" + u32(3, 3, 8, 20)),
+        *((name, ikm, ctx, f"disue/1/{name}\0".encode() + u32(1)) for name in STREAMS),
+        ("confirmation", ikm, ctx, b"disue/1/seed-confirm\0"),
+        ("pair mask", ikm, ctx, b"disue/1/mask-pair\0" + u32(3, 20)),
+        ("self mask", ikm, ctx, b"disue/1/mask-self\0" + u32(20)),
+    ]
+    names = ("name", "ikm", "salt", "info", "out")
+    return [
+        dict(zip(names, (name, ikm.hex(), salt.hex(), info.hex(), hkdf(ikm, salt, info).hex()), strict=True))
+        for name, ikm, salt, info in rows
+    ]
+
+
 def golden() -> dict[str, Any]:
     """file → what it holds."""
-    streams = [key("countsketch"), key("gaussian"), key("gaussian-extra")]
+    streams = [key(name) for name in STREAMS]
     drawn, how = normals(streams[1], streams[2], 40000)
     slow = {kind: [at for at, was in enumerate(how) if was == kind] for kind in ("wedge", "anew", "tail")}
     asked = [*range(16), *(at for kind in slow.values() for at in (*kind[:2], kind[-1])), 32767, 32768]
@@ -148,6 +169,7 @@ def golden() -> dict[str, Any]:
         (1e-300, 32), (96.0, -5), (2.0**62, 0),
     ]  # fmt: skip
     return {
+        "hkdf": derived(),
         "countsketch": {
             "key": streams[0].hex(),
             "m": 64,
