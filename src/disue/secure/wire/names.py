@@ -13,6 +13,7 @@ class Refusal(Exception):
     """One sentence; `culprit` is the roster index of whom it blames, or None."""
 
     said: ClassVar[str] = "refused"
+    what: tuple[object, ...]
     culprit: int | None = None
 
     def __init__(self, *what: object) -> None:
@@ -169,7 +170,7 @@ class TooFewAlive(Refusal):
 
 
 class Equivocation(Refusal):
-    said = "{} of the {} signatures needed stand on the alive set that was shown here"
+    said = "the alive set shown here is not what others know: {}"
 
 
 class BothShares(Blame):
@@ -195,3 +196,13 @@ REFUSALS: tuple[type[Refusal], ...] = (
     ZeroUpdate, NonFinite, OutOfBound, GroupTooSmall, CellTooSmall, LotBroken, StaticBudgetSpent, TooFewAlive,
     Equivocation, BothShares, BadShares, ImplausibleSum, Timeout,
 )  # fmt: skip
+
+
+def told(code: int, culprit: int | None) -> Refusal:
+    """The refusal that another party's ABORT names; its particulars do not travel."""
+    kind = REFUSALS[code - 1]
+    refusal = kind.__new__(kind)
+    Exception.__init__(refusal, f"{kind.__name__}, as told by the other side")
+    refusal.what = ()
+    refusal.culprit = culprit
+    return refusal

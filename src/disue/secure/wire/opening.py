@@ -133,6 +133,11 @@ class Open:
     def static(self) -> bool:
         return any(section.policy == STATIC for section in self.sections)
 
+    @property
+    def classes(self) -> int:
+        """Number of classes whose contributors are counted."""
+        return next((section.length for section in self.sections if section.kind == CONTRIBUTORS), 0)
+
     def weight_bound(self) -> float:
         """The largest weight of a client."""
         return max((section.bound for section in self.sections if section.kind == WEIGHT), default=1.0)
@@ -184,7 +189,7 @@ def _check(opened: Open, ring: int, consistency: int) -> None:
     starts = len(opened.starts)
     kinds = [section.kind for section in opened.sections if section.kind != EXTRA]
     length = {section.kind: section.length for section in opened.sections}
-    classes = length.get(CONTRIBUTORS, 0)
+    classes = opened.classes
     rows = [length[kind] for kind in (LABELS, MOMENT_COUNTS) if kind in length]
     wrong = {
         "similarity": opened.similarity > ASSIGN,

@@ -1,0 +1,1 @@
+"""Puts this folder on the path: federation.py is shared by the tests of both sides."""

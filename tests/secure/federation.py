@@ -1,0 +1,114 @@
+"""A small federation for tests of the protocol: keys from fixed bytes, parties with known inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from disue.secure.client.crowd import Crowd
+from disue.secure.client.local import Inputs, Policy, Received
+from disue.secure.client.party import Party
+from disue.secure.server.exchange import Exchange, Kept, Wire
+from disue.secure.wire.hashes import H, vector_hash
+from disue.secure.wire.opening import FRESH, MEMBERS, NONE, SKETCH, UPDATE, WEIGHT, Open, Section
+from disue.secure.wire.roster import Roster
+
+LAYOUT = H("layout", b"test")
+START = np.linspace(-1, 1, 7, dtype=np.float32)
+REFERENCE = np.linspace(1, 2, 7, dtype=np.float32)
+SECTIONS = (
+    Section(WEIGHT, FRESH, 1, 0, 1024.0),
+    Section(MEMBERS, FRESH, 1, 0, 1.0),
+    Section(UPDATE, FRESH, 7, 32, 8.0),
+)
+
+
+def stream(*label: object) -> Callable[[int], bytes]:
+    """Fixed bytes, as long as they are asked for: never the same ones twice."""
+    drawn = 0
+
+    def draw(count: int) -> bytes:
+        nonlocal drawn
+        drawn += 1
+        return hashlib.shake_256(repr((label, drawn)).encode()).digest(count)
+
+    return draw
+
+
+def identity(index: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"identity %d" % index).digest())
+
+
+def name(index: int) -> bytes:
+    return b"client %09d" % index
+
+
+@dataclass
+class Federation:
+    """n clients with weights and updates that are different for each; indices are roster indices."""
+
+    n: int
+    policy: Policy = Policy()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.keys = [identity(index) for index in range(self.n)]
+        public = {name(index): key.public_key().public_bytes_raw() for index, key in enumerate(self.keys)}
+        self.roster = Roster.of(public)
+        rng = np.random.default_rng(self.seed)
+        self.weights = rng.integers(1, 900, self.n).astype(np.float64)
+        base = rng.normal(size=(2, 7))
+        self.updates = (base[np.arange(self.n) % 2] + 0.3 * rng.normal(size=(self.n, 7))).astype(np.float32)
+        self.parties = {index: self.party(index) for index in range(self.n)}
+
+    def party(self, index: int, **changes: object) -> Party:
+        values = {
+            "identity": self.keys[index],
+            "roster": self.roster,
+            "policy": self.policy,
+            "random": stream(self.seed, index),
+            "inputs": lambda opened: self.inputs(index),
+            "received": self.received,
+        } | changes
+        return Party(**values)  # type: ignore[arg-type]
+
+    def received(self, opened: Open) -> Received:
+        return Received(LAYOUT, vector_hash(REFERENCE), (vector_hash(START),))
+
+    def inputs(self, index: int) -> Inputs:
+        weight = self.weights[index]
+        sections = (np.array([weight]), np.ones(1), weight * self.updates[index].astype(np.float64))
+        return Inputs((self.updates[index],), sections)
+
+    def open(self, similarity: int = NONE, **changes: object) -> Open:
+        sketched = {"k": 256, "m": 1024, "slices": ((0, 7),)} if similarity == SKETCH else {}
+        opened = Open(
+            roster=self.roster.hash,
+            layout=LAYOUT,
+            reference=vector_hash(REFERENCE),
+            similarity=similarity,
+            cohort=tuple((index, 0) for index in range(self.n)),
+            sections=SECTIONS,
+            starts=(vector_hash(START),),
+        )
+        return replace(opened, **(sketched | changes))  # type: ignore[arg-type]
+
+    def exchange(
+        self,
+        opened: Open,
+        number: int = 1,
+        dropouts: Mapping[str, Collection[int]] | None = None,
+        wire: Wire | None = None,
+    ) -> Exchange:
+        self.kept = Kept()
+        self.crowd = Crowd(self.parties, dropouts)
+        return Exchange(self.roster, opened, wire or self.crowd, number=number, transcript=self.kept)
+
+    def expected(self, alive: Collection[int]) -> np.ndarray:
+        """(9,) what the sum over these clients is, in float64."""
+        rows = [np.concatenate([s for s in self.inputs(index).sections]) for index in alive]  # type: ignore[union-attr]
+        return np.sum(rows, axis=0)
