@@ -178,6 +178,10 @@ class Engine:
         done = self.staff.each(chores, world.network, orders.round)
         return told | {client: (choice, seconds) for portion in done for client, choice, seconds in portion}
 
+    def measure(self, asked: Measuring, round: int = 0) -> Iterator[tuple[int, ClientMoments, float]]:
+        """(id, moments, seconds) of clients that measure, outside any orders."""
+        yield from self._measured(asked, round)
+
     def _measured(self, asked: Measuring, round: int) -> Iterator[tuple[int, ClientMoments, float]]:
         chores = [replace(asked, under={client: asked.under[client] for client in ids}) for ids in portions(asked.ids)]
         for portion in self.staff.each(chores, asked.network, round):

@@ -156,6 +156,11 @@ class PlainUploads:
     # -- the simulator's --------------------------------------------------------------------------
 
     @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Everything that was answered, in the order of ids."""
+        return self._answers
+
+    @property
     def ends(self) -> dict[int, Array]:
         return {answer.id: answer.end for answer in self._answers}
 

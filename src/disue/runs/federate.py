@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from disue.engine.availability import answering
 from disue.engine.crew import Choice
 from disue.engine.engine import Engine
 from disue.engine.memory import MIB, MemoryStore, foreseen
-from disue.engine.plain import PlainUploads
 from disue.engine.precision import sentence
 from disue.engine.recall import as_table
 from disue.engine.traffic import COUNT
@@ -35,6 +34,9 @@ from disue.runs.lots import Standing, check, least
 from disue.runs.personal import personal_models
 from disue.runs.setup import Setup
 from disue.runs.watch import remarks
+
+if TYPE_CHECKING:
+    from disue.runs.protect import Protection
 
 LAST = 10  # rounds that are always evaluated
 
@@ -65,7 +67,7 @@ class Meter:
     down: int = 0
     asked: int = 0
     answered: int = 0
-    doors: list[PlainUploads] = field(default_factory=list)
+    doors: list[Any] = field(default_factory=list)
     losses: dict[int, float] = field(default_factory=dict)  # of the cohort: a survey's training is thrown away
 
     def close(self) -> None:
@@ -104,6 +106,11 @@ class Federate:
         self._recorded = choice is not None
         check(spec, setup.method)
         self.lots = Standing()
+        self.protection: Protection | None = None
+        if spec.privacy.on:
+            from disue.runs.protect import Protection  # needs a package that plain runs do without
+
+            self.protection = Protection(setup, self.engine)
         self.state: Any = None
         self.round = -1  # the last complete round
         self.ends: dict[int, Any] = {}
@@ -120,6 +127,7 @@ class Federate:
             told, meter, cohort = self._first() if self.round < 0 else self._play()
             self.state, self.round = told.state, self.round + 1
             row = self._row(told.info, meter, time.perf_counter() - began)
+            self._protected(row)
             due = self.due(self.round)
             if due:
                 at = time.perf_counter()
@@ -146,16 +154,25 @@ class Federate:
         """Round 0: the initial state, with the survey where the method asks for one."""
         world, method = self.setup.world, self.setup.method
         meter = Meter()
+        self._begin(0)
         told = finish(method, world, method.init(world, self.setup.start), self._answer(meter, 0))
         meter.close()
         meter.up += self._stand(Standing.cut(self.setup, method.standing(told.state)))
         return told, meter, np.zeros(0, np.int64)
+
+    def _begin(self, round: int) -> None:
+        if self.protection is not None:
+            self.protection.begin(round)
 
     def _stand(self, lots: Standing) -> int:
         """From here on these lots stand. Returns the bytes of the label counts that all clients send once, for it."""
         self.lots = lots
         if lots.static is None:
             return 0
+        if self.protection is not None:
+            if self.protection.statics is None:
+                self.protection.stand(lots.static, least(self.setup.method))
+            return 0  # the protocol counts its own bytes
         classes = self.setup.world.layout.classes
         self.engine.statics = Statics.counted(lots.static, self.setup.federation, classes, least(self.setup.method))
         return 2 * COUNT * classes * lots.static.ids.size  # who holds a class, then how much of it
@@ -163,6 +180,7 @@ class Federate:
     def _play(self) -> tuple[Told[Any], Meter, IntVector]:
         world, method = self.setup.world, self.setup.method
         meter = Meter()
+        self._begin(self.round + 1)
         cohort = draw_cohort(world, self.round, self.setup.cohort, self.lots.cohort)
         answer = self._answer(meter, self.round)
         orders = method.ask(world, self.state, cohort).check(world.layout)
@@ -187,9 +205,10 @@ class Federate:
                 deadline=cohort.deadline,
                 speed_sigma=cohort.speed_sigma,
             )
-            door = self.engine.answer(world, orders, ids)
+            plain = self.engine.answer(world, orders, ids)
             self._record()
             meter.seconds_local += time.perf_counter() - at
+            door = plain if self.protection is None else self.protection.door(orders, plain)
             meter.doors.append(door)
             return door
 
@@ -230,6 +249,18 @@ class Federate:
             row["train_loss"] = float(np.mean(losses))
         row.update({name: float(value) for name, value in info.values.items() if name != "seconds_expert"})
         return row
+
+    def _protected(self, row: Row) -> None:
+        """What the protocol cost in this round: its bytes in the round's row, its phases in privacy.csv."""
+        if self.protection is None:
+            return
+        costs = self.protection.costs(self.round)
+        row["bytes_up"] += sum(cost["bytes_up"] for cost in costs)
+        row["bytes_down"] += sum(cost["bytes_down"] for cost in costs)
+        row["privacy.seconds_client"] = sum(cost["seconds_client"] for cost in costs)
+        row["privacy.seconds_server"] = sum(cost["seconds_server"] for cost in costs)
+        if self.folder is not None:
+            self.folder.append("privacy", costs)
 
     def _evaluate(self, info: Info) -> Row:
         setup, world = self.setup, self.setup.world
@@ -285,7 +316,8 @@ class Federate:
         once = [note for note in heard if note not in self._said]
         self._said.update(once)
         first = self._notes if self.round == 0 else ()
-        return tuple(dict.fromkeys([*first, *info.notes, *once]))
+        protocol = [] if self.protection is None else self.protection.session.said()
+        return tuple(dict.fromkeys([*first, *info.notes, *once, *protocol]))
 
     def _keep(self, row: Row, info: Info, meter: Meter, notes: tuple[str, ...]) -> None:
         if self.folder is None:
@@ -324,6 +356,7 @@ class Federate:
             "fingerprint": self.setup.world.layout.fingerprint,
             "partition": self.setup.partition.hash,
             **({"lots": stand} if (stand := self.lots.plain()) else {}),
+            **({} if self.protection is None else {"privacy": self.protection.plain()}),
         }
 
     def restore(self) -> int:
@@ -346,7 +379,10 @@ class Federate:
                 key="partition",
             )
         self.engine.memory.load(path / "memory", saved.round)
-        self._stand(Standing.read(saved.meta.get("lots", {})))
+        lots = Standing.read(saved.meta.get("lots", {}))
+        if self.protection is not None:
+            self.protection.restore(saved.meta.get("privacy", {}), lots.static)
+        self._stand(lots)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
         self._said = {str(event["event"]) for event in self.folder.events}

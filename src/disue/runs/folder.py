@@ -240,7 +240,7 @@ class Folder:
         for path in (self.path / CLIENTS).glob("round-*.npz"):
             if int(path.stem.removeprefix("round-")) > round:
                 path.unlink()
-        for name in ("clients", "groups"):
+        for name in ("clients", "groups", "privacy"):
             path = self.path / f"{name}.csv"
             if path.exists():
                 whole, _, torn = path.read_bytes().rpartition(b"\n")

@@ -36,7 +36,9 @@ def regression(streams: Streams, quick: bool = False) -> list[Row]:
 
 def _found(sets: Float64, own: Float64, apart: Float64, rng: np.random.Generator) -> float:
     """Mean cosine of the ridge estimate with what is a client's alone."""
-    sums = sets @ own + np.sqrt(sets.sum(axis=1) * (1 - PERSISTENT))[:, None] * rng.normal(size=(len(sets), own.shape[1]))
+    sums = sets @ own + np.sqrt(sets.sum(axis=1) * (1 - PERSISTENT))[:, None] * rng.normal(
+        size=(len(sets), own.shape[1])
+    )
     estimate = np.linalg.solve(sets.T @ sets + np.eye(sets.shape[1]), sets.T @ sums)
     lengths = np.linalg.norm(estimate, axis=1) * np.linalg.norm(apart, axis=1)
     return float(((estimate * apart).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
