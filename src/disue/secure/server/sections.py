@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ UPDATE = "update"
 CLIENTS = 2.0**20  # samples of one class that a client may hold
 MOST = 2.0**16  # weight of a client, where clients weigh by their samples
 SQUARE_BITS, SQUARE_BOUND = 16, 2.0**16
-FEATURE_BITS, FEATURE_BOUND = 24, 2.0**24  # one client's Σ φ, in one entry
-SECOND_BITS, SECOND_BOUND = 18, 2.0**28  # one client's Σ φ φᵀ
+FEATURE, SECOND = 2.0**20, 2.0**24  # the largest entry of one client's Σ φ, and of its Σ φ φᵀ
+RING = 62  # bits of a sum's size
 
 
 @dataclass(frozen=True)
@@ -73,21 +74,27 @@ def counts(classes: int) -> Named:
     return Named(("holders", "counts"), (holders(classes), Section(opening.LABELS, STATIC, classes, 0, CLIENTS)))
 
 
-def moments(classes: int, features: int, *, per_class: bool, crossed: bool) -> Named:
-    """Of a lot: counts, Σ φ by class, Σ φ φᵀ as upper triangles, and what transport needs."""
+def scale(bound: float, members: int) -> int:
+    """As many bits behind the point as the sum of so many leaves room for."""
+    return RING - math.ceil(math.log2(bound)) - max(members - 1, 1).bit_length()
+
+
+def moments(classes: int, features: int, members: int, *, per_class: bool, crossed: bool) -> Named:
+    """Of a lot of so many members: counts, Σ φ by class, Σ φ φᵀ as upper triangles, and what transport needs."""
+    feature, second = scale(FEATURE, members), scale(SECOND, members)
     upper = features * (features + 1) // 2
     names = ["holders", "counts", "sums", "second"]
     out = [
         holders(classes),
         Section(opening.MOMENT_COUNTS, STATIC, classes, 0, CLIENTS),
-        Section(opening.MOMENT_SUMS, STATIC, classes * features, FEATURE_BITS, FEATURE_BOUND),
-        Section(opening.MOMENT_SECOND, STATIC, (classes if per_class else 1) * upper, SECOND_BITS, SECOND_BOUND),
+        Section(opening.MOMENT_SUMS, STATIC, classes * features, feature, FEATURE),
+        Section(opening.MOMENT_SECOND, STATIC, (classes if per_class else 1) * upper, second, SECOND),
     ]
     if crossed:
         names += ["xx", "xy"]
         square = (features + 1) * (features + 2) // 2
-        out.append(Section(opening.EXTRA, STATIC, square, SECOND_BITS, SECOND_BOUND))
-        out.append(Section(opening.EXTRA, STATIC, (features + 1) * features, SECOND_BITS, SECOND_BOUND))
+        out.append(Section(opening.EXTRA, STATIC, square, second, SECOND))
+        out.append(Section(opening.EXTRA, STATIC, (features + 1) * features, second, SECOND))
     return Named(tuple(names), tuple(out))
 
 

@@ -65,7 +65,10 @@ class SecureUploads:
     def _sketched(self) -> None:
         self._present, sketches = self._exchange.sketches()
         k = self._session.terms.k
-        values = [cosines_of_bits(rows, k) if rows.dtype == np.uint8 else cosines(rows) for rows in sketches]
+        values = [
+            cosines_of_bits(rows.astype(np.uint8), k) if rows.dtype == np.uint8 else cosines(rows.astype(np.int16))
+            for rows in sketches
+        ]
         self._similar = {part: Gram.of(self.ids, rho) for part, rho in zip(self._parts, values, strict=True)}
 
     def cosine(self, of: Part = WHOLE, anchors: Matrix | None = None) -> Gram:
@@ -132,18 +135,20 @@ class SecureUploads:
                 key="method.expert.vector",
             )
         vector = self._orders.starts[0] if under is None else under
-        asked = sections.moments(layout.classes, layout.features, per_class=per_class, crossed=against is not None)
+        crossed = against is not None
         lots, rows = [], []
         for lot in statics.lots.whole(self.ids).tolist():
             task = Measure(vector, against, per_class, np.flatnonzero(statics.held[lot]).astype(np.int64))
-            found = self._session.of_lot(task, statics.lots.members(lot), asked)
+            members = statics.lots.members(lot)
+            asked = sections.moments(
+                layout.classes, layout.features, members.size, per_class=per_class, crossed=crossed
+            )
+            found = self._session.of_lot(task, members, asked)
             if found is not None:
                 lots.append(lot)
                 rows.append(found)
         there = np.array(lots, np.int64)
-        sums = sections.as_moments(
-            there, rows, layout.classes, layout.features, per_class=per_class, crossed=against is not None
-        )
+        sums = sections.as_moments(there, rows, layout.classes, layout.features, per_class=per_class, crossed=crossed)
         return statics.mixed(groups.among(self.ids), there, sums)
 
     # -- inside -----------------------------------------------------------------------------------
