@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,9 @@ from disue.secure.client.crowd import Crowd
 from disue.secure.client.local import Inputs, Policy, Received
 from disue.secure.client.party import Party
 from disue.secure.server.exchange import Exchange, Kept, Wire
+from disue.secure.wire.codec import Message, decode, encode
 from disue.secure.wire.hashes import H, vector_hash
+from disue.secure.wire.names import Refusal
 from disue.secure.wire.opening import FRESH, MEMBERS, NONE, SKETCH, UPDATE, WEIGHT, Open, Section
 from disue.secure.wire.roster import Roster
 
@@ -110,5 +112,53 @@ class Federation:
 
     def expected(self, alive: Collection[int]) -> np.ndarray:
         """(9,) what the sum over these clients is, in float64."""
-        rows = [np.concatenate([s for s in self.inputs(index).sections]) for index in alive]  # type: ignore[union-attr]
+        rows = [np.concatenate(list(self.inputs(index).sections)) for index in alive]  # type: ignore[union-attr]
         return np.sum(rows, axis=0)
+
+
+def read(raw: bytes) -> Message:
+    """A message of any size that a test has."""
+    return decode(raw, limit=2**24, masked=2**24)
+
+
+def changed(raw: bytes, key: Ed25519PrivateKey | None = None, header: dict | None = None, **body: object) -> bytes:
+    """A message with some fields of its header and body changed, and signed anew."""
+    message = read(raw)
+    return encode(replace(message.header, **(header or {})), replace(message.body, **body), key)  # type: ignore[type-var]
+
+
+class Meddler:
+    """A wire between the exchange and a crowd that changes, adds or drops messages.
+
+    down, up  (roster index, message) → what is delivered in its place
+    """
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        down: Callable[[int, bytes], Sequence[bytes]] | None = None,
+        up: Callable[[int, bytes], Sequence[bytes]] | None = None,
+    ) -> None:
+        self.crowd = crowd
+        self.down = down or (lambda index, message: [message])
+        self.up = up or (lambda index, message: [message])
+
+    def send(self, messages: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        for index, message in messages:
+            for delivered in self.down(index, message):
+                for _, answer in list(self.crowd.send([(index, delivered)])):
+                    for back in self.up(index, answer):
+                        yield index, back
+
+
+def a_round(fed: Federation, exchange: Exchange, groups: Mapping[int, Sequence[int]] | None = None) -> dict:
+    """All of a round: its sums, or {} where the round as a whole was refused."""
+    try:
+        exchange.open()
+    except Refusal:
+        return {}
+    if exchange.opened.similarity == SKETCH:
+        exchange.sketches()
+    there = set(exchange.round.keys)
+    asked = {number: [i for i in members if i in there] for number, members in (groups or {0: sorted(there)}).items()}
+    return exchange.sums(asked) if all(len(members) >= 3 for members in asked.values()) else {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 
 import pytest
 
-from disue.secure.client.seed import Seed, contribute, derive, leaders
+from disue.secure.client.seed import Seed, contribute, derive
 from disue.secure.wire.boxes import public_of
 from disue.secure.wire.names import BoxTampered, LeaderMissing
 from secure_by_hand import hkdf, key
@@ -97,17 +96,6 @@ def test_a_part_of_another_length_is_refused() -> None:
     given[3] = [sealed for sealed in given[3] if sealed.peer != 8] + [replace(short[0], peer=8)]
     with pytest.raises(BoxTampered):
         seed_of(3, given)
-
-
-def test_who_leads() -> None:
-    small = {index: key(f"client {index}")[:16] for index in range(5, 37)}
-    assert leaders(CTX, small) == tuple(range(5, 37))
-    large = {index: key(f"client {index}")[:16] for index in range(40)}
-    rank = {index: hashlib.sha256(b"disue/1/leader\0" + CTX + name).digest() for index, name in large.items()}
-    assert leaders(CTX, large) == tuple(sorted(sorted(large, key=rank.__getitem__)[:16]))
-    assert leaders(CTX, large) != leaders(key("next round"), large)
-    moved = {index + 100: name for index, name in large.items()}
-    assert leaders(CTX, moved) == tuple(index + 100 for index in leaders(CTX, large))
 
 
 def test_the_secret_is_not_printed() -> None:

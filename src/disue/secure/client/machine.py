@@ -15,7 +15,6 @@ that it got before.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
@@ -26,6 +25,7 @@ from disue.secure.client.sketch import Sketcher, Streams
 from disue.secure.client.state import (
     CLOSED,
     KEYED,
+    MASKED,
     SKETCHED,
     SUMMING,
     TRAINED,
@@ -54,6 +54,7 @@ from disue.secure.wire.messages import (
     Grouped,
     Keys,
     KeysList,
+    Masked,
     RosterBody,
     Seed,
     SeedRelay,
@@ -62,7 +63,6 @@ from disue.secure.wire.messages import (
     Sketch,
 )
 from disue.secure.wire.names import (
-    CellTooSmall,
     Duplicate,
     DuplicateKey,
     GroupTooSmall,
@@ -73,6 +73,7 @@ from disue.secure.wire.names import (
     PolicyTooWeak,
     Refusal,
     Replay,
+    SecondSum,
     StaleRoster,
     StaticBudgetSpent,
     Timeout,
@@ -133,7 +134,7 @@ def step(state: State, given: bytes | Ready | Deadline) -> Step:
         return _ready(state, given)
     digest = hashlib.sha256(given).digest()
     if state.round is not None and digest in state.round.answers:
-        return state, list(state.round.answers[digest]), None
+        return state, _again(state, state.round, digest), None
     header: Header | None = None
     try:
         message = decode(given, limit=LIMIT)
@@ -142,9 +143,25 @@ def step(state: State, given: bytes | Ready | Deadline) -> Step:
     except Refusal as refusal:
         return _erased(state), _abort(state, header, refusal), Aborted(refusal)
     if after.round is not None:
-        kept = {**after.round.answers, digest: tuple(answers)}
+        kept = {**after.round.answers, digest: _kept(answers)}
         after = replace(after, round=replace(after.round, answers=kept))
     return after, answers, event
+
+
+def _kept(answers: list[bytes]) -> tuple[bytes, ...] | int:
+    """What to keep for a repeat of the question: the answers, but of a masked vector the sum that it is for."""
+    if answers and answers[0][5] == Masked.TYPE:
+        return int.from_bytes(answers[0][28:30], "little")
+    return tuple(answers)
+
+
+def _again(state: State, current: Round, digest: bytes) -> list[bytes]:
+    """The same bytes as before. A masked vector that was taken in, and its sum gone on, is not made again."""
+    kept = current.answers[digest]
+    if not isinstance(kept, int):
+        return list(kept)
+    part = current.parts[kept]
+    return [summing.masked(state, current, part)] if part.stage == MASKED else []
 
 
 def _dispatch(state: State, message: Message) -> Step:
@@ -165,6 +182,8 @@ def _dispatch(state: State, message: Message) -> Step:
             raise WrongContext("ABORT")
         why = told(body.code, None if body.culprit == NOBODY else body.culprit)
         return _erased(state), [], Aborted(why)
+    if isinstance(body, Grouped) and current.stage == SUMMING:
+        raise SecondSum()
     if header.type not in ACCEPTS[current.stage]:
         raise UnexpectedMessage(current.stage, NAMES[header.type])
     if current.stage != SUMMING:
@@ -403,16 +422,7 @@ def _choice(state: State, current: Round, body: SeedRelay) -> Step:
 def _groups(state: State, current: Round, message: Message, body: Grouped) -> Step:
     opened, roster = current.opened, state.roster
     assert roster is not None
-    cohort = set(current.keys)
-    floor = opened.min_group
-    for _, members in body.groups:
-        if not set(members) <= cohort:
-            raise UnknownSender(next(index for index in members if index not in cohort))
-        if len(members) < floor:
-            raise GroupTooSmall(len(members), floor)
-        starts = Counter(start for index in members if (start := opened.start_of(index)) < OWN_START)
-        if starts and min(starts.values()) < opened.min_cell:
-            raise CellTooSmall(min(starts.values()), opened.min_cell)
+    rules.grouped(opened, tuple(current.keys), body)
     if body.holders != rules.holders(roster, current.of_keys, tuple(current.keys)):
         raise PolicyTooWeak("the set of share holders")
     if not opened.sections:

@@ -15,7 +15,6 @@ from disue.secure.wire.messages import SALT, Sealed
 from disue.secure.wire.names import BoxTampered, LeaderMissing
 
 PART = 32
-EVERYBODY = 32  # cohorts up to this size are all led by all
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,6 @@ class Seed:
     def confirmation(self) -> bytes:
         """16 bytes by which the server sees that all have one seed."""
         return hashes.confirmation(self.secret, self.of_keys)
-
-
-def leaders(of_round: bytes, cohort: Mapping[int, bytes], count: int = 16) -> tuple[int, ...]:
-    """Roster indices of who leads, ascending: everybody up to 32 members, else the `count` lowest by a hash.
-
-    cohort  roster index → client id
-    """
-    if len(cohort) <= EVERYBODY:
-        return tuple(sorted(cohort))
-    ranked = sorted(cohort, key=lambda index: hashes.leader_rank(of_round, cohort[index]))
-    return tuple(sorted(ranked[:count]))
 
 
 def contribute(

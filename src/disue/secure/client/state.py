@@ -58,6 +58,7 @@ class Part:
     members  of the group                           present  whose shares came; in the second pass, who was alive
     shares   per member, per pass (mask key, self seed), where this client is a holder
     alive    the set shown in this pass
+    counts   contributors per class, once the first pass of two gave them
     """
 
     sum: int
@@ -68,6 +69,7 @@ class Part:
     present: tuple[int, ...] = ()
     shares: Mapping[int, tuple[tuple[bytes, bytes], ...]] = field(default_factory=dict)
     alive: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -77,7 +79,7 @@ class Round:
     number, attempt  of the header          opened   what it is about
     me               own roster index       of_round, of_keys  context hashes
     own_keys         the KEYS message sent  keys     everybody's, by roster index
-    answers          what was answered to each message, by its hash
+    answers          what was answered to each message, by its hash; the sum, where it was a masked vector
     """
 
     number: int
@@ -95,7 +97,7 @@ class Round:
     reported: int | None = None
     groups: Grouped | None = None
     parts: Mapping[int, Part] = field(default_factory=dict)
-    answers: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    answers: Mapping[bytes, tuple[bytes, ...] | int] = field(default_factory=dict)
 
     @property
     def context(self) -> bytes:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from disue.core.checks import Float64, Mask
-from disue.secure.client.local import Inputs, Memory, Values, made
+from disue.secure.client.local import Memory, Values, made
 from disue.secure.client.state import ALIVE, CLOSED, MASKED, SHARED, UNMASKED, Part, Round, State
 from disue.secure.wire import boxes, hashes, masks, ring, rules, shamir
 from disue.secure.wire.codec import Message, decode, encode
@@ -157,15 +157,20 @@ def _relay(state: State, current: Round, part: Part, body: SharesRelay) -> tuple
     if opened.static:
         assert state.roster is not None
         memory = memory.released(hashes.lot_hash([state.roster.ids[index] for index in part.members]))
+    return current.with_part(after), memory, [masked(state, current, after)]
+
+
+def masked(state: State, current: Round, part: Part) -> bytes:
+    """MASKED of the pass that a part is in; the same bytes each time."""
     inputs = current.inputs
     assert inputs is not None
-    values = _first(inputs, current.reported)
-    masked = _mask(state, current, after, values)
-    return current.with_part(after), memory, [masked]
-
-
-def _first(inputs: Inputs, reported: int | None) -> Sequence[Values]:
-    return inputs.sections(reported) if callable(inputs.sections) else inputs.sections
+    if part.pass_ == 0:
+        sections = inputs.sections
+        return _mask(state, current, part, sections(current.reported) if callable(sections) else sections)
+    if inputs.second is None:
+        raise ValueError("the round has a second pass, and the inputs have none")
+    counts = np.array(part.counts, np.int64)
+    return _mask(state, current, part, inputs.second(counts), counts < current.opened.min_class)
 
 
 def _mask(state: State, current: Round, part: Part, values: Sequence[Values], unknown: Mask | None = None) -> bytes:
@@ -266,16 +271,9 @@ def _close(state: State, current: Round, part: Part, body: Close) -> tuple[Round
         if body.counts:
             raise Malformed("counts")
         return current.with_part(replace(part, stage=CLOSED, shares={})), state.memory, []
-    counts = np.array(body.counts, np.uint64)
-    if counts.size != opened.classes or (counts > len(part.alive)).any():
+    if len(body.counts) != opened.classes or max(body.counts) > len(part.alive):
         raise Malformed("counts")
-    after = replace(part, stage=MASKED, pass_=part.pass_ + 1, present=part.alive, alive=())
-    if current.me not in part.alive:
-        return current.with_part(after), state.memory, []
-    inputs = current.inputs
-    assert inputs is not None
-    if inputs.second is None:
-        raise ValueError("the round has a second pass, and the inputs have none")
-    values = inputs.second(counts.astype(np.int64))
-    masked = _mask(state, current, after, values, counts < opened.min_class)
-    return current.with_part(after), state.memory, [masked]
+    present, pass_ = part.alive, part.pass_ + 1
+    after = replace(part, stage=MASKED, pass_=pass_, present=present, alive=(), counts=body.counts)
+    answers = [masked(state, current, after)] if current.me in present else []
+    return current.with_part(after), state.memory, answers

@@ -42,7 +42,7 @@ from disue.secure.server.state import (
 )
 from disue.secure.wire.hashes import u32
 from disue.secure.wire.messages import Choice, Signs, Sketch
-from disue.secure.wire.names import LeaderMissing, Refusal, SecondSum
+from disue.secure.wire.names import LeaderMissing, Refusal, SecondSum, TooFewAlive
 from disue.secure.wire.opening import Open
 from disue.secure.wire.ring import Ring, decode
 from disue.secure.wire.roster import Roster
@@ -195,6 +195,8 @@ class Exchange:
         """The next attempt, without whoever is gone."""
         gone = self.round.gone
         cohort = tuple((index, start) for index, start in self.opened.cohort if index not in gone)
+        if len(cohort) < self.opened.quorum:
+            raise TooFewAlive(len(cohort), self.opened.quorum)
         return opening(self.roster, self.round.number, self.round.attempt + 1, replace(self.opened, cohort=cohort))
 
     def _deliver(self, out: list[tuple[int, bytes]]) -> None:

@@ -12,7 +12,6 @@ Without sketches or choices GROUPING follows on OPEN. A refused message changes 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -59,7 +58,6 @@ from disue.secure.wire.messages import (
 from disue.secure.wire.names import (
     REFUSALS,
     Duplicate,
-    GroupTooSmall,
     LeaderMissing,
     Malformed,
     Refusal,
@@ -121,15 +119,14 @@ def _message(current: Round, message: Message) -> Step:
     if header.sender in current.gone:
         raise UnknownSender(header.sender)
     slot = (header.sender, header.type, header.sum, header.pass_)
-    digest = hashlib.sha256(message.raw).digest()
     if slot in current.seen:
-        if current.seen[slot] == digest:
+        if current.seen[slot] == message.signature:
             return current, [], []
         if isinstance(body, Sketch | Signs):
             raise SecondSketch(header.sender)
         raise Duplicate(header.sender)
     after, out, events = _accept(current, message)
-    return replace(after, seen={**after.seen, slot: digest}), out, events
+    return replace(after, seen={**after.seen, slot: message.signature}), out, events
 
 
 def _accept(current: Round, message: Message) -> Step:
@@ -312,13 +309,8 @@ def _group(current: Round, given: Group) -> Step:
         raise SecondSum()
     if current.stage != GROUPING:
         raise UnexpectedMessage(current.stage, "groups")
-    for _, members in groups:
-        if len(members) < current.opened.min_group:
-            raise GroupTooSmall(len(members), current.opened.min_group)
-        for index in members:
-            if index not in current.keys:
-                raise UnknownSender(index)
     body = Grouped(groups, rules.holders(current.roster, current.of_keys, tuple(current.keys)))
+    rules.grouped(current.opened, tuple(current.keys), body)
     packed = body.pack()
     sums = {
         at: Sum(

@@ -109,7 +109,7 @@ class Round:
     keys, seeds, answers  messages by sender: KEYS; SEED; SKETCH, SIGNS or CHOICE
     led_by                whose seed contributions are needed
     gone                  who left, and why
-    seen                  hash of what was accepted, by (sender, type, sum, pass)
+    seen                  signature of what was accepted, by (sender, type, sum, pass)
     """
 
     roster: Roster

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from disue.secure.wire.hashes import holder_rank, leader_rank, partner_rank
 from disue.secure.wire.masks import partners
+from disue.secure.wire.messages import Grouped
+from disue.secure.wire.names import CellTooSmall, GroupTooSmall, UnknownSender
+from disue.secure.wire.opening import OWN_START, Open
 from disue.secure.wire.roster import Roster
 
 ALL_LEAD = 32  # up to this many everybody leads
@@ -39,3 +43,18 @@ def masked_with(roster: Roster, of_sum: bytes, present: Sequence[int], me: int) 
     """The partners of a member among those present in a pass, on a graph that nobody could choose."""
     order = sorted(present, key=lambda index: partner_rank(of_sum, roster.ids[index]))
     return partners(order, me, DEGREE)
+
+
+def grouped(opened: Open, cohort: Sequence[int], body: Grouped) -> None:
+    """Refuses groups of strangers, groups below the floor, and members alone with their start model in a group."""
+    there = set(cohort)
+    start_of = dict(opened.cohort)
+    for _, members in body.groups:
+        for index in members:
+            if index not in there:
+                raise UnknownSender(index)
+        if len(members) < opened.min_group:
+            raise GroupTooSmall(len(members), opened.min_group)
+        starts = Counter(start_of[index] for index in members if start_of[index] < OWN_START)
+        if starts and min(starts.values()) < opened.min_cell:
+            raise CellTooSmall(min(starts.values()), opened.min_cell)
