@@ -30,6 +30,11 @@ class Row:
     needs: str = ""
     caught: bool | None = None
 
+    def __post_init__(self) -> None:
+        for name, kind in (("value", float), ("against", float), ("passed", bool), ("caught", bool)):
+            if (found := getattr(self, name)) is not None:
+                object.__setattr__(self, name, kind(found))  # numpy's own booleans are not `False`
+
     @property
     def good(self) -> bool:
         return self.passed is not False and self.caught is not False

@@ -1,9 +1,10 @@
 """1: can real sketches be told from draws that know nothing but the cosines?
 
-Updates whose norm sits in few coordinates, sketched by the whole pipeline under fresh seeds; the simulator draws rows of
-N(0, K), K their cosines after the CountSketch, onto the same grid. Two judges: the energy distance with permutations,
-and a logistic classifier that looks along many directions. Control: entries ±1 in place of Gaussian ones. On updates
-that are spread out, ±1 would look Gaussian as well, so only spiky ones prove anything.
+Updates whose norm sits in few coordinates, sketched by the whole pipeline under fresh seeds; the simulator draws rows
+of N(0, K), K their cosines after the CountSketch, onto the same grid. The judges have K too, so they look at rows
+whitened by it: the energy distance of the main components, with permutations, and a logistic classifier on lengths and
+along many directions. Control: entries ±1 in place of Gaussian ones. On updates that are spread out, ±1 would look
+Gaussian as well, so only spiky ones prove anything.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ DIRECTIONS = 40
 
 
 def two_sample(streams: Streams, quick: bool = False) -> list[Row]:
-    seeds, each, shuffles = (8, 500, 199) if quick else (24, 1500, 999)
+    seeds, each, shuffles = (8, 1000, 1999) if quick else (24, 1500, 1999)
     real, simulated, signs = _views(streams, seeds)
-    chance, control = (energy(view, simulated, each, shuffles, streams) for view in (real, signs))
+    heads = (view[:, :SPIKES] for view in (real, signs))
+    chance, control = (energy(head, simulated[:, :SPIKES], each, shuffles, streams) for head in heads)
     guess, told = (classifier(view, simulated, streams) for view in (real, signs))
     wide = 0.5 + 4 * 0.5 / np.sqrt(real.shape[0])
     return [
@@ -35,20 +37,25 @@ def two_sample(streams: Streams, quick: bool = False) -> list[Row]:
 
 
 def _views(streams: Streams, seeds: int) -> tuple[Float64, Float64, Float64]:
-    """(rows, clients) three times: sketches, rows of N(0, K), sketches with entries ±1; all on the grid."""
+    """(rows, clients) three times: sketches, rows of N(0, K), sketches with entries ±1; all on the grid, whitened."""
     views: tuple[list[Float64], ...] = ([], [], [])
     for seed in range(seeds):
         rng = streams("two-sample", seed)
-        updates = (0.002 * rng.normal(size=(CLIENTS, D))).astype(np.float32)
+        updates = (0.0005 * rng.normal(size=(CLIENTS, D))).astype(np.float32)
         spikes = rng.choice(D, SPIKES, replace=False)
         updates[:, spikes] += rng.normal(size=(CLIENTS, SPIKES))
         sketcher = Sketcher(keys(streams, 1, seed), K, M)
         directions = np.stack([sketcher.direction(update) for update in updates])
         values, vectors = np.linalg.eigh(directions @ directions.T)
-        root = vectors * np.sqrt(np.maximum(values, 0))
-        views[0].append(np.stack([sketcher.sketch(update) for update in updates], axis=1).astype(np.float64))
-        views[1].append(_grid(rng.normal(size=(K, CLIENTS)) @ root.T))
-        views[2].append(_grid(rng.choice([-1.0, 1.0], (K, M)) @ directions.T))
+        spread = np.sqrt(np.maximum(values, 1e-12))[::-1]
+        vectors = vectors[:, ::-1]
+        sent: tuple[Float64, ...] = (
+            np.stack([sketcher.sketch(update) for update in updates], axis=1).astype(np.float64),
+            _grid(rng.normal(size=(K, CLIENTS)) @ (vectors * spread).T),
+            _grid(rng.choice([-1.0, 1.0], (K, M)) @ directions.T),
+        )
+        for view, rows in zip(views, sent, strict=True):
+            view.append(rows / STEP @ vectors / spread)
     real, simulated, signs = (np.concatenate(view) for view in views)
     return real, simulated, signs
 
@@ -60,7 +67,7 @@ def _grid(rows: Float64) -> Float64:
 def energy(one: Float64, other: Float64, each: int, shuffles: int, streams: Streams) -> float:
     """p value of the energy distance of `each` rows of both, by permutations."""
     rng = streams("energy")
-    rows = np.concatenate([view[rng.permutation(len(view))[:each]] for view in (one, other)]) / STEP
+    rows = np.concatenate([view[rng.permutation(len(view))[:each]] for view in (one, other)])
     count = len(rows) // 2
     squares = (rows * rows).sum(axis=1)
     apart = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * rows @ rows.T, 0))
@@ -73,12 +80,21 @@ def energy(one: Float64, other: Float64, each: int, shuffles: int, streams: Stre
 
 
 def classifier(one: Float64, other: Float64, streams: Streams) -> float:
-    """Share of rows told rightly by a logistic regression on functions of random directions, judged on the other half."""
+    """Share of rows told rightly by a logistic regression on lengths and directions, judged on the other half."""
     rng = streams("classifier")
-    rows = np.concatenate([one, other]) / STEP
+    rows = np.concatenate([one, other])
     told = np.repeat([1.0, 0.0], [len(one), len(other)])
     along = rows @ rng.normal(size=(rows.shape[1], DIRECTIONS)) / np.sqrt(rows.shape[1])
-    seen = np.concatenate([np.abs(along), along**2, np.minimum(along**4, 100), np.cos(2 * along), np.cos(5 * along)], 1)
+    length = np.cumsum(rows**2, axis=1) / np.arange(1, rows.shape[1] + 1)
+    parts = (
+        np.abs(along),
+        along**2,
+        np.minimum(along**4, 100),
+        np.cos(2 * along),
+        length,
+        np.exp(-50 * (length - 1) ** 2),
+    )
+    seen = np.concatenate(parts, axis=1)
     seen = np.concatenate([(seen - seen.mean(0)) / (seen.std(0) + 1e-12), np.ones((len(seen), 1))], 1)
     order = rng.permutation(len(rows))
     train, judge = order[: len(rows) // 2], order[len(rows) // 2 :]

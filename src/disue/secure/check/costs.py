@@ -1,0 +1,112 @@
+"""What the protocol costs on this machine: processor seconds of one thread, medians of repeated runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from disue.core.checks import Vector
+from disue.secure.client.sketch import Sketcher, Streams, count_sketch
+from disue.secure.wire import boxes, hashes, masks, ring, shamir
+from disue.secure.wire.estimate import cosines
+
+LENET, RESNET = 62_006, 11_173_962
+LEAST = 0.01  # seconds that one timing takes at least: shorter steps are repeated within it
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`who` (client or server) spends `seconds` of processor time on `step` once; `size` says for how much."""
+
+    who: str
+    step: str
+    size: str
+    seconds: float
+
+
+def costs(quick: bool = False, repeats: int = 5, progress: Callable[[str], None] = lambda _: None) -> list[Cost]:
+    """The table of one round's steps; `quick` leaves out the model of 11 million parameters and cohorts of 1000."""
+    out = []
+    for who, step, size, once in _steps(quick):
+        progress(f"{step}, {size}")
+        out.append(Cost(who, step, size, median(once, repeats)))
+    return out
+
+
+def median(once: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of processor time of one call; the first call, which touches the memory, is not counted."""
+    began = time.process_time()
+    once()
+    inner = max(1, int(LEAST / max(time.process_time() - began, 1e-7)))
+    found = []
+    for _ in range(repeats):
+        began = time.process_time()
+        for _ in range(inner):
+            once()
+        found.append((time.process_time() - began) / inner)
+    return statistics.median(found)
+
+
+def _steps(quick: bool) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
+    for d in (LENET,) if quick else (LENET, RESNET):
+        yield from _of_updates(d)
+    yield from _of_keys()
+    for holders in (10, 64) if quick else (10, 64, 100):
+        yield from _of_shares(holders)
+    for clients in (10, 100) if quick else (10, 100, 1000):
+        rows = np.random.default_rng(0).integers(-30000, 30000, (clients, 256)).astype(np.int16)
+        yield "server", "cosines of sketches", f"{clients} clients", partial(cosines, rows)
+
+
+def _of_updates(d: int) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
+    size = f"d = {d:,}"
+    update = np.random.default_rng(0).normal(size=d).astype(np.float32)
+    wide, total = update.astype(np.float64), np.zeros(d, np.uint64)
+    upload = ring.encode(wide, 32, 8.0, "update")
+    one = Streams(os.urandom(32), os.urandom(32), os.urandom(32))
+    for m in (4096, 16384):
+        yield "client", f"sketch, k = 256, m = {m}", size, partial(_fresh, one, m, update)
+    shared = Sketcher(one, 256, 4096)
+    yield "client", "the same, matrix shared by the cohort", size, lambda: shared.sketch(update)
+    yield "client", "of it, CountSketch", size, lambda: count_sketch(update, one.countsketch, 4096)
+    yield "client", "fixed point", size, lambda: ring.encode(wide, 32, 8.0, "update")
+    yield "client", "one mask", size, lambda: masks.add(total, one.extra)
+    yield "client", "hash of the upload", size, lambda: hashlib.sha256(upload.data).digest()
+    yield "server", "add one upload", size, lambda: np.add(total, upload, out=total)
+
+
+def _fresh(streams: Streams, m: int, update: Vector) -> object:
+    """As a client alone has it: the matrix is made for this one sketch."""
+    return Sketcher(streams, 256, m).sketch(update)
+
+
+def _of_keys() -> Iterator[tuple[str, str, str, Callable[[], object]]]:
+    mine, theirs = os.urandom(32), boxes.public_of(os.urandom(32))
+    secret, salt, content = os.urandom(32), os.urandom(16), os.urandom(66)
+    sealed = boxes.seal(secret, salt, b"info", content)
+    identity = Ed25519PrivateKey.generate()
+    signature, public = identity.sign(content), identity.public_key()
+    yield "client", "key pair", "X25519", lambda: boxes.public_of(os.urandom(32))
+    yield "client", "key exchange", "X25519", lambda: boxes.shared(mine, theirs)
+    yield "client", "key derivation", "HKDF-SHA256", lambda: hashes.hkdf(secret, salt, content)
+    yield "client", "signature", "Ed25519", lambda: identity.sign(content)
+    yield "client", "verification", "Ed25519", lambda: public.verify(signature, content)
+    yield "client", "seal a box", "66 bytes", lambda: boxes.seal(secret, salt, b"info", content)
+    yield "client", "open a box", "66 bytes", lambda: boxes.unseal(secret, salt, b"info", sealed)
+
+
+def _of_shares(holders: int) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
+    size, threshold, secret = f"{holders} holders", 2 * holders // 3 + 1, os.urandom(32)
+    shares = dict(enumerate(shamir.split(secret, holders, threshold, os.urandom)))
+    chosen = tuple(sorted(shares)[:threshold])
+    yield "client", "split a secret", size, lambda: shamir.split(secret, holders, threshold, os.urandom)
+    yield "server", "weights of the answerers", size, lambda: shamir.lagrange.__wrapped__(chosen)
+    yield "server", "combine a secret", size, lambda: shamir.combine(shares, threshold)

@@ -1,0 +1,132 @@
+"""13: does anything of a single client stand in the bytes that reached the server?
+
+Two searches. `images` looks for the bytes of given arrays as they would be written: float32, float64, integers, fixed
+point. `likeness` correlates the signs of every window of the stream with an array, so that scaled or noisy copies are
+found as well; floats and integers carry their sign in the same bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from disue.core.checks import Array, Float64
+from disue.core.streams import Streams
+from disue.secure.check.row import Row, keys
+from disue.secure.client.sketch import Sketcher
+from disue.secure.wire.masks import cover
+from disue.secure.wire.ring import encode
+
+LEAST = 12  # bytes of the shortest image that is looked for: a single number stands anywhere
+WHOLE = 1024  # bytes up to which an image is looked for in one piece
+PIECE = 32
+PROBES = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    """`name` stands in the stream at `offset`, written as `kind`."""
+
+    name: str
+    kind: str
+    offset: int
+
+
+def images(stream: bytes, hidden: Mapping[str, Array], bits: Sequence[int] = (32,)) -> list[Found]:
+    """Where pieces of arrays stand in a stream, one entry per array and way of writing it.
+
+    hidden  what must not be there; images shorter than 12 bytes, and zeros, would be found anywhere and are not looked for
+    bits    scales of the fixed point
+    """
+    out = []
+    for name, values in hidden.items():
+        for kind, image in _written(np.ravel(values), bits):
+            offset = next((at for piece in _pieces(image) if (at := stream.find(piece)) >= 0), None)
+            if offset is not None:
+                out.append(Found(name, kind, offset))
+    return out
+
+
+def likeness(stream: bytes, values: Array) -> tuple[float, float]:
+    """(largest |correlation| · √L of the signs of L words in a row with `values`, what random bytes stay below).
+
+    Words of 4 and of 8 bytes from every multiple of 4 on.
+    """
+    wanted = np.ravel(values).astype(np.float64)
+    wanted = wanted - wanted.mean()
+    wanted /= np.linalg.norm(wanted) or 1.0
+    signs: Float64 = 1.0 - 2.0 * (np.frombuffer(stream, "<u4", len(stream) // 4) >> 31).astype(np.float64)
+    largest, windows = 0.0, 1
+    for seen in (signs, signs[0::2], signs[1::2]):
+        if seen.size >= wanted.size:
+            windows += seen.size
+            largest = max(largest, float(np.abs(_sliding(seen, wanted)).max()))
+    return largest, max(5.0, float(np.sqrt(2 * np.log(windows))) + 2)
+
+
+def transcript(streams: Streams, quick: bool = False) -> list[Row]:
+    """The scan of a made-up round's uploads: sketches and masked vectors; control: the same updates in plain."""
+    clients, d = 5, 2000 if quick else 20_000
+    rng = streams("transcript")
+    updates = rng.normal(size=(clients, d)).astype(np.float32)
+    counts = rng.integers(0, 50, (clients, 10))
+    pair = {(low, high): rng.bytes(32) for low in range(clients) for high in range(low + 1, clients)}
+    sketcher = Sketcher(keys(streams, 30), 64, 1024)
+    hidden: dict[str, Array] = {}
+    sent, plain = [], []
+    for me in range(clients):
+        hidden |= {f"update {me}": updates[me], f"counts {me}": counts[me]}
+        vector = encode(np.concatenate([updates[me], counts[me]]).astype(np.float64), 32, 64.0, "update")
+        mine = {sum(ends) - me: key for ends, key in pair.items() if me in ends}
+        cover(vector, me, rng.bytes(32), mine)
+        sent += [sketcher.sketch(updates[me]).tobytes(), vector.tobytes()]
+        plain += [updates[me].tobytes(), counts[me].astype("<i8").tobytes()]
+    return scanned("13", "a made-up round", b"".join(sent), b"".join(plain), hidden)
+
+
+def scanned(number: str, what: str, sent: bytes, plain: bytes, hidden: Mapping[str, Array]) -> list[Row]:
+    """Two rows about a transcript, beside the one that a plain run would have left."""
+    found, control = images(sent, hidden), images(plain, hidden)
+    names = {one.name for one in control}
+    long = [values for values in hidden.values() if np.size(values) >= 100]
+    worst, most = (max(found) for found in zip(*(likeness(sent, values) for values in long), strict=True))
+    against = max(likeness(plain, values)[0] for values in long)
+    return [
+        Row(number, f"images of clients' arrays in the bytes of {what}", len(found), "0", not found,
+            "plain uploads", len(names), f"all {len(hidden)}", len(names) == len(hidden)),
+        Row(number, f"largest correlation · √L of any window of {what}", worst, f"< {most:.1f}", worst < most,
+            "plain uploads", against, f"> {most:.1f}", against > most),
+    ]  # fmt: skip
+
+
+def _written(values: Array, bits: Sequence[int]) -> Iterator[tuple[str, bytes]]:
+    floats = values.astype(np.float64)
+    yield "float32", floats.astype("<f4").tobytes()
+    yield "float64", floats.astype("<f8").tobytes()
+    if np.array_equal(floats, np.rint(floats)) and np.abs(floats).max(initial=0) < 2**31:
+        yield "int32", floats.astype("<i4").tobytes()
+        yield "int64", floats.astype("<i8").tobytes()
+    for scale in bits:
+        if np.isfinite(floats).all() and np.abs(floats).max(initial=0) * 2.0**scale < 2**62:
+            yield f"fixed point {scale}", encode(floats, scale, np.inf, "scan").astype("<u8").tobytes()
+
+
+def _pieces(image: bytes) -> Iterator[bytes]:
+    """A short image whole, for lists of small numbers stand in messages too; of a long one pieces all over it."""
+    if len(image) <= WHOLE:
+        if len(image) >= LEAST and len(set(image)) > 1:
+            yield image
+        return
+    for start in np.unique(np.linspace(0, len(image) // PIECE - 1, PROBES).astype(int)) * PIECE:
+        piece = image[start : start + PIECE]
+        if len(set(piece)) >= PIECE // 4:
+            yield piece
+
+
+def _sliding(seen: Float64, wanted: Float64) -> Float64:
+    """Inner products of `wanted` with every window of its length, by one transform."""
+    size = 1 << (seen.size + wanted.size - 2).bit_length()
+    product = np.fft.irfft(np.fft.rfft(seen, size) * np.conj(np.fft.rfft(wanted, size)), size)
+    return np.asarray(product[: seen.size - wanted.size + 1], np.float64)
