@@ -9,6 +9,7 @@ from disue.core.streams import Streams
 from disue.secure.check.histograms import histograms
 from disue.secure.check.labels import Learnt, labels
 from disue.secure.check.linking import by_content, by_profile
+from disue.secure.check.lying import equivocation, late_upload, two_models, two_passes
 from disue.secure.check.moments import lone_classes, moments
 from disue.secure.check.rebuilding import rebuilding
 from disue.secure.check.regression import regression
@@ -28,6 +29,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "moments": moments,
     "lone-classes": lone_classes,
     "regression": regression,
+    "two-passes": two_passes,
+    "equivocation": equivocation,
+    "two-models": two_models,
+    "late-upload": late_upload,
     "transcript": transcript,
 }
 

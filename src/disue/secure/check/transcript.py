@@ -14,9 +14,8 @@ import numpy as np
 
 from disue.core.checks import Array, Float64
 from disue.core.streams import Streams
-from disue.secure.check.row import Row, keys
-from disue.secure.client.sketch import Sketcher
-from disue.secure.wire.masks import cover
+from disue.secure.check.cohort import Cohort
+from disue.secure.check.row import Row
 from disue.secure.wire.ring import encode
 
 LEAST = 12  # bytes of the shortest image that is looked for: a single number stands anywhere
@@ -37,7 +36,7 @@ class Found:
 def images(stream: bytes, hidden: Mapping[str, Array], bits: Sequence[int] = (32,)) -> list[Found]:
     """Where pieces of arrays stand in a stream, one entry per array and way of writing it.
 
-    hidden  what must not be there; images shorter than 12 bytes, and zeros, would be found anywhere and are not looked for
+    hidden  what must not be there; images shorter than 12 bytes, and zeros, would be found anywhere and are left out
     bits    scales of the fixed point
     """
     out = []
@@ -67,23 +66,21 @@ def likeness(stream: bytes, values: Array) -> tuple[float, float]:
 
 
 def transcript(streams: Streams, quick: bool = False) -> list[Row]:
-    """The scan of a made-up round's uploads: sketches and masked vectors; control: the same updates in plain."""
-    clients, d = 5, 2000 if quick else 20_000
-    rng = streams("transcript")
-    updates = rng.normal(size=(clients, d)).astype(np.float32)
-    counts = rng.integers(0, 50, (clients, 10))
-    pair = {(low, high): rng.bytes(32) for low in range(clients) for high in range(low + 1, clients)}
-    sketcher = Sketcher(keys(streams, 30), 64, 1024)
+    """The scan of all bytes of a round with sketches and sums; control: the same clients' uploads in plain."""
+    cohort = Cohort(streams, 8, 2000 if quick else 20_000)
+    exchange = cohort.exchange(cohort.sketched())
+    exchange.open()
+    exchange.sketches()
+    sums = exchange.sums({0: range(0, 8, 2), 1: range(1, 8, 2)})
+    assert len(sums) == 2, "the round went through"
     hidden: dict[str, Array] = {}
-    sent, plain = [], []
-    for me in range(clients):
-        hidden |= {f"update {me}": updates[me], f"counts {me}": counts[me]}
-        vector = encode(np.concatenate([updates[me], counts[me]]).astype(np.float64), 32, 64.0, "update")
-        mine = {sum(ends) - me: key for ends, key in pair.items() if me in ends}
-        cover(vector, me, rng.bytes(32), mine)
-        sent += [sketcher.sketch(updates[me]).tobytes(), vector.tobytes()]
-        plain += [updates[me].tobytes(), counts[me].astype("<i8").tobytes()]
-    return scanned("13", "a made-up round", b"".join(sent), b"".join(plain), hidden)
+    plain = []
+    for index in range(cohort.n):
+        update, counts = cohort.updates[index], cohort.counts[index]
+        hidden |= {f"update {index}": update, f"counts {index}": counts}
+        hidden[f"weighted update {index}"] = cohort.weights[index] * update.astype(np.float64)
+        plain += [update.tobytes(), counts.tobytes(), hidden[f"weighted update {index}"].tobytes()]
+    return scanned("13", "a round", cohort.heard.pack(), b"".join(plain), hidden)
 
 
 def scanned(number: str, what: str, sent: bytes, plain: bytes, hidden: Mapping[str, Array]) -> list[Row]:
