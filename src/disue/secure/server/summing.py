@@ -11,10 +11,10 @@ other keys: whoever survived one pass and dropped in the next would else have lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, islice
-from math import ceil
+from math import ceil, comb
 from typing import TypeAlias
 
 import numpy as np
@@ -282,29 +282,42 @@ def _secrets(current: Round, one: Sum) -> dict[int, bytes]:
 def secret_of(shares: Mapping[int, bytes], threshold: int, public: bytes | None, who: int) -> bytes:
     """A secret from more shares than it takes, some of which may be wrong.
 
-    A mask key is held against its public half. A self seed has none: it is taken where two subsets that together
-    hold all shares agree, and, where there are no spare shares, as it comes.
+    A mask key is held against its public half. A self seed has none: it is taken where so many shares agree on it that
+    no other could have as many, half of the spare ones wrong; where there are no spare shares, as it comes.
     """
     held = sorted(shares)
-    for subset in islice(combinations(held, threshold), TRIES):
-        try:
-            secret = shamir.combine({position: shares[position] for position in subset}, threshold)
-        except BadShares:
+    for subset in islice(_subsets(held, threshold), TRIES):
+        secret = _combined(shares, subset, threshold)
+        if secret is None:
             continue
         if public is not None:
             if boxes.public_of(secret) == public:
                 return secret
             continue
-        rest = [position for position in held if position not in subset]
-        if not rest:
+        # A share lies on the subset's polynomial if it can take the place of one in it.
+        spare = [position for position in held if position not in subset]
+        wrong = sum(_combined(shares, (*subset[1:], position), threshold) != secret for position in spare)
+        if 2 * wrong <= len(spare):
             return secret
-        other = [*rest, *subset][:threshold]
-        try:
-            if shamir.combine({position: shares[position] for position in other}, threshold) == secret:
-                return secret
-        except BadShares:
-            continue
     raise BadShares(who)
+
+
+def _combined(shares: Mapping[int, bytes], subset: tuple[int, ...], threshold: int) -> bytes | None:
+    try:
+        return shamir.combine({position: shares[position] for position in subset}, threshold)
+    except BadShares:
+        return None
+
+
+def _subsets(held: list[int], size: int) -> Iterator[tuple[int, ...]]:
+    """The lowest first; all of them where they are few, else a fixed sample that favours nobody."""
+    if comb(len(held), size) <= TRIES:
+        yield from combinations(held, size)
+        return
+    yield tuple(held[:size])
+    draw = np.random.default_rng(len(held))
+    while True:
+        yield tuple(sorted(int(position) for position in draw.choice(held, size, replace=False)))
 
 
 def _plausible(opened: Open, one: Sum, total: Ring) -> None:
