@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from disue.secure.client import machine
 from disue.secure.client.crowd import Crowd
 from disue.secure.client.local import Inputs, Policy, Received
 from disue.secure.client.party import Party
+from disue.secure.client.state import Ready
 from disue.secure.server.exchange import Exchange, Kept, Wire
 from disue.secure.wire.codec import Message, decode, encode
 from disue.secure.wire.hashes import H, vector_hash
@@ -162,3 +164,33 @@ def a_round(fed: Federation, exchange: Exchange, groups: Mapping[int, Sequence[i
     there = set(exchange.round.keys)
     asked = {number: [i for i in members if i in there] for number, members in (groups or {0: sorted(there)}).items()}
     return exchange.sums(asked) if all(len(members) >= 3 for members in asked.values()) else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A message at the moment at which it was accepted: the state before it, of client 0 or of the server."""
+
+    kind: int
+    before: object
+    message: bytes
+
+
+def moments(fed: Federation, exchange: Exchange, groups: Mapping[int, Sequence[int]] | None = None) -> list[Moment]:
+    """Every message that client 0 and the server took in during a round."""
+    found: list[Moment] = []
+
+    def down(index: int, message: bytes) -> list[bytes]:
+        party = fed.parties[0]
+        if index == 0:
+            if machine.wants(party.state, message) and party.state.round is not None:
+                party._step(Ready(party.inputs(party.state.round.opened)))
+            found.append(Moment(message[5], party.state, message))
+        return [message]
+
+    def up(index: int, message: bytes) -> list[bytes]:
+        found.append(Moment(message[5], exchange.round, message))
+        return [message]
+
+    exchange.wire = Meddler(fed.crowd, down, up)
+    a_round(fed, exchange, groups)
+    return found
