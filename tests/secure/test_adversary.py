@@ -1,0 +1,247 @@
+"""Clients and a server on a network that drops, repeats, reorders, replays, misdelivers, changes and forges messages.
+
+Whatever it does: a sum that comes out is the right one, nobody hears both secrets of a vector, nothing is unmasked
+below the floor, counters rise, and whoever is out of a round has no key of it left.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+from federation import Federation, changed, read, stream
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from disue.secure.client.local import Own
+from disue.secure.client.state import Aborted, Closed, State
+from disue.secure.server import machine
+from disue.secure.server.state import DONE, Deadline, Failed, Group, Summed, Trained, opening
+from disue.secure.wire.header import SERVER
+from disue.secure.wire.messages import SELF_SEED, Alive, Keys, Unmask
+from disue.secure.wire.names import REFUSALS
+from disue.secure.wire.opening import NONE, SKETCH
+
+FLOOR = 3
+BOTH = [NONE, SKETCH]
+
+
+def bytes_in(value: object) -> Iterator[bytes]:
+    """Every bytes object that a state holds, but for what it is told to draw from."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, Own):
+        return
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from bytes_in(getattr(value, one.name))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from bytes_in(key)
+            yield from bytes_in(inner)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from bytes_in(inner)
+
+
+class Network(RuleBasedStateMachine):
+    """pending  what is on its way: (SERVER or roster index it goes to, message); history  all that ever was"""
+
+    @initialize(n=st.integers(3, 8), similarity=st.sampled_from(BOTH))
+    def begin(self, n: int, similarity: int) -> None:
+        self.fed = Federation(n)
+        self.drawn: dict[int, list[bytes]] = {index: [] for index in range(n)}
+        for index in range(n):
+            self.fed.parties[index] = self.fed.party(index, random=self.watched(index))
+        self.number = 0
+        self.pending: list[tuple[int, bytes]] = []
+        self.history: list[tuple[int, bytes]] = []
+        self.told: dict[tuple[bytes, int], set[int]] = defaultdict(set)  # (context, member) → kinds, of all holders
+        self.counter = dict.fromkeys(range(n), (-1, -1))
+        self.start(similarity)
+
+    def watched(self, index: int):
+        source = stream("adversary", index)
+
+        def draw(count: int) -> bytes:
+            found = source(count)
+            self.drawn[index].append(found)
+            return found
+
+        return draw
+
+    def start(self, similarity: int) -> None:
+        self.number += 1
+        opened = self.fed.open(similarity)
+        if similarity == SKETCH:
+            opened = replace(opened, k=8, m=8)
+        self.round = opening(self.fed.roster, self.number, 0, opened)
+        self.emit(machine.begin(self.round))
+
+    def emit(self, messages: list[tuple[int, bytes]]) -> None:
+        self.pending += messages
+        self.history += messages
+
+    def deliver(self, to: int, message: bytes) -> None:
+        if to == SERVER:
+            self.serve(message)
+            return
+        party = self.fed.parties[to]
+        before = party.state.round
+        answers = party.receive(message)
+        for answer in answers:
+            self.check(to, answer)
+        self.emit([(SERVER, answer) for answer in answers])
+        if party.state.round is None:
+            self.forgotten(to, party.state)
+            if before is not None:
+                assert isinstance(party.events[-1], Aborted | Closed)
+                assert isinstance(party.events[-1], Closed) or type(party.events[-1].refusal) in REFUSALS
+            self.drawn[to].clear()
+
+    def forgotten(self, index: int, state: State) -> None:
+        """Nothing that was drawn for the round is in the state, nor are its shares or seeds."""
+        held = set(bytes_in(state))
+        assert not held & {one for one in self.drawn[index] if len(one) >= 16}
+        assert all(len(one) != 33 for one in held)
+
+    def check(self, holder: int, answer: bytes) -> None:
+        message = read(answer)
+        body, header = message.body, message.header
+        if isinstance(body, Keys):
+            now = (header.round, header.attempt)
+            again = self.counter[holder] == now and (SERVER, answer) in self.history  # a repeat, byte for byte
+            assert again or now > self.counter[holder]
+            self.counter[holder] = now
+        if isinstance(body, Unmask):
+            alive = [member for member, kind, _ in body.shares if kind == SELF_SEED]
+            assert len(alive) >= FLOOR
+            for member, kind, _ in body.shares:
+                self.told[header.context, member].add(kind)
+                assert len(self.told[header.context, member]) == 1
+
+    def serve(self, given: object) -> None:
+        self.round, out, events = machine.step(self.round, given)  # type: ignore[arg-type]
+        self.emit(out)
+        for event in events:
+            if isinstance(event, Summed):
+                assert len(event.alive) >= FLOOR
+                weight, members, update = event.total[:1], event.total[1:2], event.total[2:].view(np.int64) / 2.0**32
+                values = np.concatenate([weight.astype(float), members.astype(float), update])
+                np.testing.assert_allclose(
+                    values, self.fed.expected(event.alive), rtol=0, atol=len(event.alive) * 2**-33
+                )
+            elif isinstance(event, Failed):
+                assert type(event.refusal) in REFUSALS
+
+    def picked(self, data: st.DataObject, among: list[tuple[int, bytes]]) -> int:
+        return data.draw(st.integers(0, len(among) - 1))
+
+    @precondition(lambda self: self.pending)
+    @rule(count=st.integers(1, 120))
+    def calm(self, count: int) -> None:
+        """Messages arrive in order."""
+        for _ in range(min(count, len(self.pending))):
+            self.deliver(*self.pending.pop(0))
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def reorder(self, data: st.DataObject) -> None:
+        self.deliver(*self.pending.pop(self.picked(data, self.pending)))
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        self.pending.pop(self.picked(data, self.pending))
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        to, message = self.pending[self.picked(data, self.pending)]
+        self.deliver(to, message)
+
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        """Anything that was ever sent, again."""
+        self.deliver(*self.history[self.picked(data, self.history)])
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def misdeliver(self, data: st.DataObject) -> None:
+        """To a client what is for another, or for the server; to the server what is for a client."""
+        to, message = self.pending[self.picked(data, self.pending)]
+        others = [index for index in (*self.fed.parties, SERVER) if index != to]
+        self.deliver(data.draw(st.sampled_from(others)), message)
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data())
+    def change(self, data: st.DataObject) -> None:
+        to, message = self.pending.pop(self.picked(data, self.pending))
+        at = data.draw(st.integers(0, len(message) - 1))
+        self.deliver(to, message[:at] + bytes([message[at] ^ data.draw(st.integers(1, 255))]) + message[at + 1 :])
+
+    @precondition(lambda self: any(message[5] == Alive.TYPE for _, message in self.pending))
+    @rule(data=st.data())
+    def forge_alive(self, data: st.DataObject) -> None:
+        """Another alive set than the server's, for one of the clients."""
+        at = data.draw(st.sampled_from([at for at, (_, m) in enumerate(self.pending) if m[5] == Alive.TYPE]))
+        to, message = self.pending.pop(at)
+        members = read(message).body.members
+        fewer = data.draw(st.lists(st.sampled_from(members), unique=True))
+        self.deliver(to, changed(message, members=tuple(sorted(fewer))))
+
+    @rule()
+    def time_passes(self) -> None:
+        """Deadlines of all stages; the driver goes on where it is the driver's turn."""
+        self.serve(Deadline(self.round.stage))
+        for at, one in list(self.round.sums.items()):
+            self.serve(Deadline(one.stage, at))
+
+    @precondition(lambda self: self.round.stage == "TRAINING")
+    @rule()
+    def trained(self) -> None:
+        self.serve(Trained())
+
+    @precondition(lambda self: self.round.stage == "GROUPING" and len(self.round.keys) >= FLOOR)
+    @rule(two=st.booleans())
+    def group(self, two: bool) -> None:
+        there = sorted(self.round.keys)
+        half = len(there) // 2
+        whole = {7: tuple(there)}
+        self.serve(Group({2: tuple(there[:half]), 5: tuple(there[half:])} if two and half >= FLOOR else whole))
+
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        index = data.draw(st.sampled_from(sorted(self.fed.parties)))
+        self.fed.parties[index].give_up("any")
+        self.forgotten(index, self.fed.parties[index].state)
+
+    @precondition(lambda self: self.round.stage == DONE or not self.pending)
+    @rule(similarity=st.sampled_from(BOTH))
+    def next_round(self, similarity: int) -> None:
+        self.pending.clear()
+        self.start(similarity)
+
+    @precondition(lambda self: self.pending)
+    @rule()
+    def to_the_end(self) -> None:
+        """What is left of the round, undisturbed."""
+        for _ in range(12):
+            self.calm(10**6)
+            if self.pending:
+                continue
+            if self.round.stage == "TRAINING":
+                self.trained()
+            elif self.round.stage == "GROUPING" and len(self.round.keys) >= FLOOR:
+                self.group(True)
+            elif self.round.stage != DONE:
+                self.time_passes()
+
+
+TestNetwork = Network.TestCase
+TestNetwork.settings = settings(
+    max_examples=50, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
