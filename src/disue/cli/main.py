@@ -1,7 +1,7 @@
 """The command `disue` and its exit codes.
 
 0    done
-1    a fault of this library, with its trace
+1    a fault of this library, with its trace; a check that did not hold
 2    a mistake in the spec, the data or the words given: one sentence on stderr
 3    a run that ended early; 130 where Ctrl-C ended it
 """
@@ -32,6 +32,7 @@ TABLE = {
     "doctor": ("doctor", "doctor", "Say what is installed and whether a small run works."),
     "export": ("run", "export", "Write a trained model as safetensors."),
     "list": ("listing", "list_", "List methods, datasets, models, partitions, parts, tables."),
+    "privacy-check": ("privacy", "privacy_check", "Attack the protected protocol, time it, and say what holds."),
     "report": ("run", "report", "One page from one run or several."),
     "reproduce": ("study", "reproduce", "Make a table of the docs again, and say how far off it is."),
     "resume": ("run", "resume", "Go on with a run, bit for bit."),

@@ -1,4 +1,4 @@
-"""What clients learn in a first round, for the check of what it tells about their labels."""
+"""What the checks of privacy need from clients: what they learn in a first round, and what a run must not show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from disue.core.checks import Matrix
+from disue.core.checks import Array, Matrix
+from disue.core.errors import UserError
 from disue.engine.engine import Engine
 from disue.runs.setup import Setup, prepare
 from disue.runs.spec import Spec
@@ -44,3 +45,13 @@ def _updates(setup: Setup) -> Matrix:
     with Engine(setup.federation) as engine:
         ends = engine.answer(setup.world, setup.method.ask(setup.world, state, setup.ids)).ends
     return np.stack([ends[client] - setup.start for client in setup.ids.tolist()])
+
+
+def hidden_of(run: str | Path, data_dir: str | Path | None = None) -> dict[str, Array]:
+    """What a run's clients have that its server must not see: label counts, from the data that the spec names."""
+    path = Path(run) / "spec.toml"
+    if not path.exists():
+        raise UserError(f"{run}: holds no run (no spec.toml)", key="run")
+    setup = prepare(Spec.read(path), data_dir)
+    counts = setup.partition.counts(setup.dataset.y_train)
+    return {f"label counts of client {client}": counts[at] for at, client in enumerate(setup.federation.ids.tolist())}
