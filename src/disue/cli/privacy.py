@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from disue.cli.run import DATA_DIR, FILE, FOLDER, QUIET
-from disue.cli.tables import shown
+from disue.cli.tables import shown, size
 from disue.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def finished(out: Path, rows: Sequence[Row], spent: Sequence[Cost], *, quiet: bo
         table(rows)
         if spent:
             click.echo()
-            shown(_costs(spent), ("who", "step", "size", "processor time"), right=(3,))
+            shown(_costs(spent), ("who", "step", "size", "processor time", "up", "down"), right=(3, 4, 5))
         click.echo(str(out))
     bad = [f"{row.number} {row.name}" for row in rows if not row.good]
     if bad:
@@ -116,8 +116,11 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.2g}" if abs(value) < 0.1 else f"{value:.2f}"
 
 
-def _costs(spent: Sequence[Cost]) -> list[tuple[str, str, str, str]]:
-    return [(one.who, one.step, one.size, duration(one.seconds)) for one in spent]
+def _costs(spent: Sequence[Cost]) -> list[tuple[str, ...]]:
+    def sent(count: int | None) -> str:
+        return "" if count is None else size(count)
+
+    return [(one.who, one.step, one.size, duration(one.seconds), sent(one.up), sent(one.down)) for one in spent]
 
 
 def duration(seconds: float) -> str:

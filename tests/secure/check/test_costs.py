@@ -9,7 +9,8 @@ def test_every_step_is_timed(monkeypatch) -> None:
     monkeypatch.setattr(module, "LEAST", 0.0)
     said: list[str] = []
     rows = module.costs(quick=True, repeats=1, progress=said.append)
-    assert len(said) == len(rows) == len({(row.step, row.size) for row in rows})
+    steps = [row for row in rows if not row.step.startswith("round: ")]
+    assert len(said) == len(steps) + 1 and len(rows) == len({(row.who, row.step, row.size) for row in rows})
     assert {row.who for row in rows} == {"client", "server"}
     assert all(row.seconds >= 0 for row in rows) and sum(row.seconds for row in rows) > 0
 
@@ -19,3 +20,15 @@ def test_medians_are_of_what_was_timed(monkeypatch) -> None:
     ticks = iter([0.0, 100.0, 100.0, 101.0, 101.0, 106.0, 106.0, 108.0])
     monkeypatch.setattr(module.time, "process_time", lambda: next(ticks))
     assert module.median(lambda: None, repeats=3) == 2.0
+
+
+def test_a_whole_round_costs_a_client_its_upload_and_little_else() -> None:
+    d, n = 500, 6
+    rows = {(row.who, row.step): row for row in module.whole(n, d)}
+    phases = {step.removeprefix("round: ") for who, step in rows if who == "client"}
+    assert phases >= {"keys", "sketch", "masks", "unmask"}
+    masks = rows["client", "round: masks"]
+    assert masks.up == 64 + 8 + 8 * (d + 1 + 5) + 64, "header, length, weight, update and labels, signature"
+    sketch = rows["client", "round: sketch"]
+    assert sketch.up == 64 + 16 + 4 + 4 + 2 * 256 + 64
+    assert all(row.up is None for (who, _), row in rows.items() if who == "server")

@@ -78,8 +78,8 @@ class Cohort:
         )  # fmt: skip
         return replace(opened, **changes)  # type: ignore[arg-type]
 
-    def sketched(self) -> Open:
-        return self.opening(similarity=SKETCH, k=64, m=1024, slices=((0, self.d),))
+    def sketched(self, k: int = 64, m: int = 1024) -> Open:
+        return self.opening(similarity=SKETCH, k=k, m=m, slices=((0, self.d),))
 
     def in_two_passes(self) -> Open:
         return self.opening(

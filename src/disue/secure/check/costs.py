@@ -14,7 +14,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from disue.core.checks import Vector
-from disue.secure.client.sketch import Sketcher, Streams, count_sketch
+from disue.core.streams import Streams
+from disue.secure.check.cohort import Cohort
+from disue.secure.check.row import keys
+from disue.secure.client.sketch import Sketcher, count_sketch
+from disue.secure.client.sketch import Streams as Keys
+from disue.secure.server.exchange import Exchange
 from disue.secure.wire import boxes, hashes, masks, ring, shamir
 from disue.secure.wire.estimate import cosines
 
@@ -24,20 +29,50 @@ LEAST = 0.01  # seconds that one timing takes at least: shorter steps are repeat
 
 @dataclass(frozen=True)
 class Cost:
-    """`who` (client or server) spends `seconds` of processor time on `step` once; `size` says for how much."""
+    """`who` (client or server) spends `seconds` of processor time on `step` once; `size` says for how much.
+
+    up, down  bytes that one client sends and receives, where the step is a phase of a round
+    """
 
     who: str
     step: str
     size: str
     seconds: float
+    up: int | None = None
+    down: int | None = None
 
 
 def costs(quick: bool = False, repeats: int = 5, progress: Callable[[str], None] = lambda _: None) -> list[Cost]:
-    """The table of one round's steps; `quick` leaves out the model of 11 million parameters and cohorts of 1000."""
+    """The steps of a round one by one, then whole rounds by phase.
+
+    quick  leaves out the model of 11 million parameters and the large cohorts
+    """
     out = []
     for who, step, size, once in _steps(quick):
         progress(f"{step}, {size}")
         out.append(Cost(who, step, size, median(once, repeats)))
+    for clients in (10,) if quick else (10, 100):
+        progress(f"a round of {clients} clients")
+        out += whole(clients, LENET)
+    return out
+
+
+def whole(clients: int, d: int) -> list[Cost]:
+    """A round of one group through the machines, by phase: the median client, and the server's work for all."""
+    cohort = Cohort(Streams(0), clients, d)
+    crowd = cohort.crowd()
+    exchange = Exchange(cohort.roster, cohort.sketched(k=256, m=4096), crowd, number=1)
+    exchange.open()
+    exchange.sketches()
+    exchange.sums({0: range(clients)})
+    size = f"{clients} clients, d = {d:,}"
+    out = []
+    for phase, cost in exchange.cost.items():
+        spent = crowd.seconds.get(phase)
+        if spent:
+            up, down = cost.up // clients, cost.down // clients
+            out.append(Cost("client", f"round: {phase}", size, statistics.median(spent.values()), up, down))
+        out.append(Cost("server", f"round: {phase}", size, cost.seconds))
     return out
 
 
@@ -71,7 +106,7 @@ def _of_updates(d: int) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
     update = np.random.default_rng(0).normal(size=d).astype(np.float32)
     wide, total = update.astype(np.float64), np.zeros(d, np.uint64)
     upload = ring.encode(wide, 32, 8.0, "update")
-    one = Streams(os.urandom(32), os.urandom(32), os.urandom(32))
+    one = keys(Streams(0))
     for m in (4096, 16384):
         yield "client", f"sketch, k = 256, m = {m}", size, partial(_fresh, one, m, update)
     shared = Sketcher(one, 256, 4096)
@@ -83,7 +118,7 @@ def _of_updates(d: int) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
     yield "server", "add one upload", size, lambda: np.add(total, upload, out=total)
 
 
-def _fresh(streams: Streams, m: int, update: Vector) -> object:
+def _fresh(streams: Keys, m: int, update: Vector) -> object:
     """As a client alone has it: the matrix is made for this one sketch."""
     return Sketcher(streams, 256, m).sketch(update)
 
