@@ -7,7 +7,7 @@ import pytest
 
 from disue.core.errors import UserError
 from disue.core.streams import Streams
-from disue.secure.check import histograms, labels, linking, moments, rebuilding, regression, transcript, two_sample
+from disue.secure.check import histograms, labels, linking, lone, rebuilding, regression, transcript, two_sample
 from disue.secure.check.labels import Learnt
 from disue.secure.check.row import Row, keys
 from disue.secure.check.run import EXPERIMENTS, run
@@ -102,8 +102,15 @@ def test_lots_that_change_give_updates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_class_floor_lone_classes_are_released(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments, "MIN_CLASS", 0)
-    assert moments.lone_classes(STREAMS, quick=True)[0].passed is False
+    monkeypatch.setattr(lone, "MIN_CLASS", 0)
+    assert lone.lone_classes(STREAMS, quick=True)[0].passed is False
+
+
+def test_lone_classes_by_hand() -> None:
+    """Class 0 has four contributors, class 1 one, class 2 two, class 3 none."""
+    counts = np.array([[5, 0, 1, 0], [1, 9, 0, 0], [2, 0, 0, 0], [7, 0, 4, 0]])
+    assert lone.alone(STREAMS, counts, 3) == [False]
+    assert lone.alone(STREAMS, counts, 0) == [False, True, False]
 
 
 def test_unmasked_vectors_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

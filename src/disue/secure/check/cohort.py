@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from disue.core.checks import Float64, IntVector
+from disue.core.checks import Float64, IntMatrix
 from disue.core.streams import Streams
 from disue.secure.client.crowd import Crowd
 from disue.secure.client.local import Inputs, Policy, Received
@@ -43,12 +43,13 @@ class Cohort:
         d: int,
         policy: Policy = Policy(),
         reference: Callable[[int, Open], bytes] = lambda index, opened: MODEL,
+        counts: IntMatrix | None = None,
     ) -> None:
         self.n, self.d = n, d
         rng = streams("cohort", n, d)
         self.updates = rng.normal(size=(n, d)).astype(np.float32)
         self.weights: Float64 = rng.integers(50, 600, n).astype(np.float64)
-        self.counts: IntVector = rng.integers(0, 40, (n, CLASSES)).astype(np.int64)
+        self.counts = rng.integers(0, 40, (n, CLASSES)).astype(np.int64) if counts is None else counts
         identities = [Ed25519PrivateKey.from_private_bytes(rng.bytes(32)) for _ in range(n)]
         names = [b"client %09d" % index for index in range(n)]
         public = [identity.public_key().public_bytes_raw() for identity in identities]
@@ -73,7 +74,7 @@ class Cohort:
             (
                 Section(WEIGHT, FRESH, 1, 0, WEIGHTS),
                 Section(UPDATE, FRESH, self.d, 32, BOUND),
-                Section(LABELS, FRESH, CLASSES, 0, WEIGHTS),
+                Section(LABELS, FRESH, self.counts.shape[1], 0, WEIGHTS),
             ),
         )  # fmt: skip
         return replace(opened, **changes)  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ class Cohort:
 
     def in_two_passes(self) -> Open:
         return self.opening(
-            passes=2, sections=(*self.opening().sections, Section(CONTRIBUTORS, FRESH, CLASSES, 0, 1.0))
+            passes=2, sections=(*self.opening().sections, Section(CONTRIBUTORS, FRESH, self.counts.shape[1], 0, 1.0))
         )
 
     def inputs(self, index: int, opened: Open) -> Inputs:

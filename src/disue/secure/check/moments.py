@@ -1,4 +1,4 @@
-"""7: how far are a released sum's class means from those of one member? 7b: classes that only one member has.
+"""7: how far are a released sum's class means from those of the member who has most of the class?
 
 Sums go through the ring as in the protocol. In a group of one they are the client's own to the last step; in a lot the
 mean of a class is off from that of the member who has most of it by about as much as clients differ.
@@ -31,24 +31,6 @@ def moments(streams: Streams, quick: bool = False) -> list[Row]:
     ]  # fmt: skip
 
 
-def lone_classes(streams: Streams, quick: bool = False) -> list[Row]:
-    repeats = 2 if quick else 10
-    floored, off = [], []
-    for repeat in range(repeats):
-        counts = dirichlet_counts(streams("lone", repeat), CLIENTS, CLASSES, 500, 0.1)
-        floored += _alone(counts, _lots(streams, repeat, 10), MIN_CLASS)
-        off += _alone(counts, _lots(streams, repeat, 5), 0)
-    return [
-        Row("7b", f"released classes with one contributor, lots of 10, floor {MIN_CLASS}", float(np.mean(floored)), "0",
-            not any(floored), "no class floor, groups of 5", float(np.mean(off)), "> 0.05", sum(off) > 0.05 * len(off))
-    ]  # fmt: skip
-
-
-def suppressed(contributors: IntMatrix, floor: int) -> Mask:
-    """(classes,) which classes a member leaves out of the second pass, by the counts of the first."""
-    return np.asarray(contributors < floor)
-
-
 def _lots(streams: Streams, repeat: int, size: int) -> Lots:
     return Lots.cut(np.arange(CLIENTS, dtype=np.int64), size, Streams(streams.key("moments", repeat)))
 
@@ -64,18 +46,8 @@ def _summed(rows: Float64, bits: int) -> Float64:
 def _released(counts: IntMatrix, sums: Float64, members: Mask, floor: int) -> tuple[Float64, Float64]:
     """(classes,) counts and (classes, features) sums over the members, two passes."""
     contributors = _summed((counts[members] > 0).astype(np.float64), 0)
-    keep = ~suppressed(contributors.astype(np.int64), floor)
+    keep = contributors >= floor
     return _summed((counts[members] * keep).astype(np.float64), 0), _summed(sums[members] * keep[:, None], BITS)
-
-
-def _alone(counts: IntMatrix, lots: Lots, floor: int) -> list[bool]:
-    """Per released class of each lot: whether one member alone has it."""
-    found = []
-    for lot in range(lots.count):
-        members = lots.of == lot
-        released = _released(counts, np.zeros((*counts.shape, 1)), members, floor)[0]
-        found += [bool((counts[members, label] > 0).sum() == 1) for label in np.flatnonzero(released)]
-    return found
 
 
 def _error(streams: Streams, size: int, repeats: int) -> float:

@@ -9,8 +9,9 @@ from disue.core.streams import Streams
 from disue.secure.check.histograms import histograms
 from disue.secure.check.labels import Learnt, labels
 from disue.secure.check.linking import by_content, by_profile
+from disue.secure.check.lone import lone_classes
 from disue.secure.check.lying import equivocation, late_upload, two_models, two_passes
-from disue.secure.check.moments import lone_classes, moments
+from disue.secure.check.moments import moments
 from disue.secure.check.rebuilding import rebuilding
 from disue.secure.check.regression import regression
 from disue.secure.check.row import Row
