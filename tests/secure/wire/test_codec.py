@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -250,6 +251,42 @@ def test_sizes_are_checked_before_anything_is_read():
     count = encode(Header(13, 1, 0, SERVER, ZERO, 0, 0), Alive((1, 2)))
     with pytest.raises(Malformed):
         decode(count[:SIZE] + struct.pack("<I", 2**31) + count[SIZE + 4 :])
+
+
+def u32s(*values: int) -> bytes:
+    return struct.pack(f"<{len(values)}I", *values)
+
+
+MOST = 2**16
+BULKY = {
+    1: bytes(16) + u32s(MOST) + b"".join(struct.pack(">Q", at) + bytes(40) for at in range(MOST)),
+    2: Open(bytes(32), bytes(32), bytes(32), NONE, tuple((at, OWN_START) for at in range(MOST))).pack(),
+    3: bytes(32) + u32s(MOST) + bytes(32 * MOST),
+    4: u32s(2**15 - 1) + (Header(3, 1, 0, 5, ZERO).pack(0) + bytes(64)) * (2**15 - 1),
+    5: u32s(61_000) + b"".join(u32s(at) + bytes(64) for at in range(61_000)),
+    7: bytes(16) + u32s(MOST) + (u32s(29) + bytes(58)) * MOST,
+    9: u32s(MOST - 2) + b"".join(u32s(at, 1, at) for at in range(MOST - 2)) + u32s(MOST, *range(MOST)),
+    10: u32s(41_000) + b"".join(u32s(at) + bytes(98) for at in range(41_000)),
+    13: u32s(MOST, *range(MOST)),
+    16: u32s(MOST) + b"".join(u32s(at) + bytes(34) for at in range(MOST)),
+    17: bytes(32) + u32s(MOST) + bytes(8 * MOST),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BULKY), ids=NAMES.get)
+def test_the_largest_messages_take_a_few_times_their_size(kind: int):
+    body = BULKY[kind]
+    assert len(body) <= LIMIT
+    about = (0, 0) if kind in OF_A_SUM else (NO_SUM, NO_PASS)
+    number = 0 if kind == 1 else 1
+    front = Header(kind, number, 0, 5 if kind in FROM_CLIENTS else SERVER, ZERO, *about).pack(len(body))
+    raw = front + body + (bytes(64) if kind in FROM_CLIENTS or kind == 1 else b"")
+    tracemalloc.start()
+    try:
+        decode(raw)
+        assert tracemalloc.get_traced_memory()[1] < 4 * LIMIT + 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_version_is_refused_by_name():

@@ -163,7 +163,8 @@ def _relay(state: State, current: Round, part: Part, body: SharesRelay) -> tuple
 def masked(state: State, current: Round, part: Part) -> bytes:
     """MASKED of the pass that a part is in; the same bytes each time."""
     inputs = current.inputs
-    assert inputs is not None
+    if inputs is None:
+        raise UnexpectedMessage("SHARED without inputs", "SHARES_RELAY")
     if part.pass_ == 0:
         sections = inputs.sections
         return _mask(state, current, part, sections(current.reported) if callable(sections) else sections)

@@ -25,6 +25,7 @@ SERVER = 0xFFFFFFFF
 NO_SUM = 0xFFFF
 NO_PASS = 0xFFFF
 ZERO = bytes(32)
+MOST = 1 << 16  # entries of a list, clients of a round: what is read takes a few times the space of its bytes
 
 PACK = struct.Struct("<4sBBHQIIIHH32s")
 
@@ -106,16 +107,16 @@ class Reader:
             raise Malformed(field)
         return value
 
-    def count(self, size: int, field: str) -> int:
+    def count(self, size: int, field: str, most: int = MOST) -> int:
         """A list's length, which must fit into what is left at `size` bytes an entry."""
         count = self.u32(field)
-        if count * size > self.left:
+        if count > most or count * size > self.left:
             raise Malformed(field)
         return count
 
-    def increasing(self, field: str) -> tuple[int, ...]:
+    def increasing(self, field: str, most: int = MOST) -> tuple[int, ...]:
         """A counted list of strictly increasing u32."""
-        count = self.count(4, field)
+        count = self.count(4, field, most)
         values = struct.unpack(f"<{count}I", self.view(4 * count, field))
         if any(a >= b for a, b in itertools.pairwise(values)):
             raise Malformed(field)

@@ -35,7 +35,7 @@ from typing import ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from disue.secure.wire.header import SIZE, Reader, listed
+from disue.secure.wire.header import MOST, NO_SUM, SIZE, Reader, listed
 from disue.secure.wire.names import REFUSALS, Malformed
 from disue.secure.wire.opening import Open
 
@@ -55,7 +55,7 @@ class Body(Protocol):
     def pack(self) -> bytes: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """A box with the salt of its single-use key; `peer` is whom it is for, or, in a relay, whom it is from."""
 
@@ -262,14 +262,17 @@ class Grouped:
 
     @staticmethod
     def unpack(reader: Reader) -> Grouped:
-        count = reader.count(8, "groups")
-        groups = tuple((reader.u32("group id"), reader.increasing("members")) for _ in range(count))
-        if any(a >= b for (a, _), (b, _) in itertools.pairwise(groups)) or count >= 0xFFFF:
+        groups: list[tuple[int, tuple[int, ...]]] = []
+        room = MOST
+        for _ in range(reader.count(8, "groups", NO_SUM - 1)):
+            groups.append((reader.u32("group id"), reader.increasing("members", room)))
+            room -= len(groups[-1][1])
+        if any(a >= b for (a, _), (b, _) in itertools.pairwise(groups)):
             raise Malformed("groups")
-        members = [index for _, found in groups for index in found]
-        if len(set(members)) < len(members) or any(not found for _, found in groups):
+        members = {index for _, found in groups for index in found}
+        if len(members) < MOST - room or any(not found for _, found in groups):
             raise Malformed("members")
-        return Grouped(groups, reader.increasing("holders"))
+        return Grouped(tuple(groups), reader.increasing("holders"))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ KINDS = {
 WEIGHTED = (UPDATE, SQNORM, EXTRA)  # these hold weight · value, so their bound is per unit of weight
 PER_CLASS = (LABELS, MOMENT_COUNTS, MOMENT_SUMS, MOMENT_SECOND)  # wait for the contributors where there are two passes
 FRESH, STATIC = 0, 1
+FEW, MANY = 64, 4096  # slices and sections, start models of a round
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ class Open:
         k, m = reader.u32("k"), reader.u32("m")
         min_group, min_cell, min_class = reader.u32("min_group"), reader.u32("min_cell"), reader.u32("min_class")
         quorum, epsilon = reader.u32("quorum"), reader.f64("epsilon")
-        slices = tuple((reader.u64("slice"), reader.u64("slice")) for _ in range(reader.count(16, "slices")))
-        sections = tuple(Section.unpack(reader) for _ in range(reader.count(Section.SIZE, "sections")))
-        starts = tuple(reader.take(32, "start") for _ in range(reader.count(32, "starts")))
+        slices = tuple((reader.u64("slice"), reader.u64("slice")) for _ in range(reader.count(16, "slices", FEW)))
+        sections = tuple(Section.unpack(reader) for _ in range(reader.count(Section.SIZE, "sections", FEW)))
+        starts = tuple(reader.take(32, "start") for _ in range(reader.count(32, "starts", MANY)))
         cohort = tuple((reader.u32("cohort"), reader.u32("cohort")) for _ in range(reader.count(8, "cohort")))
         opened = Open(
             roster, layout, reference, similarity, cohort, sections, starts, slices, k, m,
