@@ -1,9 +1,9 @@
 """`python -m disue.secure.check.fuzz --inputs N --seed S [TARGET …]`: mutated messages, and what comes of them.
 
-Valid messages of whole rounds are changed with their structure in mind: bits, bytes and whole fields overwritten, counts
-set to extremes, parts cut out, doubled, exchanged or taken from other messages; then the length in the header is mended
-and the message signed anew, or not. Only named refusals may come out, what a parser accepts must be the one encoding of
-what it read, and memory is bounded by the limit that the parser was given.
+Valid messages of whole rounds are changed with their structure in mind: bits, bytes and fields overwritten, counts set
+to extremes, parts cut out, doubled, exchanged or taken from other messages; then the length in the header is mended and
+the message signed anew, or not. Only named refusals may come out, what a parser accepts must be the one encoding of what
+it read, and memory is bounded by the limit that the parser was given.
 
 TARGET  a message type, which is decoded; "load", a roster; "client" and "server", a machine in the state in which it
         took the message; all of them by default
@@ -60,8 +60,8 @@ class Result:
     def __str__(self) -> str:
         names = ", ".join(f"{name} {count:,}" for name, count in self.refused.most_common())
         return (
-            f"{self.target:12s} {self.inputs:9,} inputs, {self.accepted:9,} accepted, peak {self.peak / 1024:6.0f} KiB, "
-            f"{self.seconds:7.1f} s; refused: {names}"
+            f"{self.target:12s} {self.inputs:9,} inputs, {self.accepted:9,} accepted, "
+            f"peak {self.peak / 1024:6.0f} KiB, {self.seconds:7.1f} s; refused: {names}"
         )
 
 
