@@ -92,12 +92,12 @@ def finished(out: Path, rows: Sequence[Row], spent: Sequence[Cost], *, quiet: bo
         raise click.exceptions.Exit(FAILED)
 
 
-def needed() -> None:
+def needed(command: str = "privacy-check") -> None:
     """Refuses where the extra is not installed."""
     import importlib.util
 
     if importlib.util.find_spec("cryptography") is None:
-        raise UserError('privacy-check: cryptography is not installed; pip install "disue[secure]"', key="secure")
+        raise UserError(f'{command}: cryptography is not installed; pip install "disue[secure]"', key="secure")
 
 
 def table(rows: Sequence[Row]) -> None:

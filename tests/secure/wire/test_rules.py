@@ -1,8 +1,7 @@
-"""Leaders, holders and thresholds, as both sides work them out."""
+"""Partners and groups, as both sides work them out."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -16,34 +15,6 @@ from disue.secure.wire.roster import Roster
 
 CTX = bytes(range(32))
 ROSTER = Roster.of({name(index): bytes([index]) * 32 for index in range(100)})
-
-
-def lowest(kind: bytes, members: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """By the definition: SHA-256 of label, context and client id."""
-    rank = {index: hashlib.sha256(b"disue/1/" + kind + b"\0" + CTX + name(index)).digest() for index in members}
-    return tuple(sorted(sorted(members, key=rank.__getitem__)[:count]))
-
-
-def test_who_leads():
-    few, many = tuple(range(5, 37)), tuple(range(5, 38))
-    assert rules.leaders(ROSTER, CTX, few) == few
-    assert rules.leaders(ROSTER, CTX, many) == lowest(b"leader", many, 16)
-    assert rules.leaders(ROSTER, bytes(32), many) != rules.leaders(ROSTER, CTX, many)
-
-
-def test_who_holds():
-    few, many = tuple(range(64)), tuple(range(1, 100))
-    assert rules.holders(ROSTER, CTX, few) == few
-    assert rules.holders(ROSTER, CTX, many) == lowest(b"holder", many, 64)
-
-
-@pytest.mark.parametrize("h", range(3, 101))
-def test_two_thirds_of_the_holders_open_a_secret(h: int):
-    """t of each kind from c colluders, who answer both, and the rest, who answer one: never with c ≤ ⌈h/3⌉ − 1."""
-    t = rules.threshold(h)
-    assert t <= h
-    colluders = -(-h // 3) - 1
-    assert 2 * t > (h - colluders) + 2 * colluders
 
 
 def test_the_partners_are_mutual_and_nobody_is_alone():
