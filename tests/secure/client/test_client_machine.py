@@ -19,7 +19,7 @@ from disue.secure.wire.codec import encode
 from disue.secure.wire.header import SERVER, Header
 from disue.secure.wire.messages import NAMES, Abort, AliveProof, Sealed
 from disue.secure.wire.names import Refusal
-from disue.secure.wire.opening import SKETCH, STATIC
+from disue.secure.wire.opening import FRESH, LABELS, MOMENT_SECOND, SKETCH, STATIC, Section
 
 OPEN, KEYS, LIST, SEED, RELAY, SKETCHED, GROUPS = 2, 3, 4, 5, 6, 7, 9
 SHARES, SHARES_RELAY, MASKED, ALIVE, ALIVE_SIG, PROOF, UNMASK, CLOSE = 10, 11, 12, 13, 14, 15, 16, 17
@@ -124,6 +124,8 @@ def test_an_opening_that_is_not_later_than_the_last_is_a_replay(memory: Memory):
         (Policy(quorum=4), {}),
         (Policy(quorum=0), {"quorum": 1}),
         (Policy(), {"consistency": False}),
+        (Policy(), {"sections": (*SECTIONS, Section(LABELS, FRESH, 4, 0, 9.0))}),
+        (Policy(), {"sections": (*SECTIONS, Section(MOMENT_SECOND, FRESH, 4, 20, 9.0))}),
         (Policy(), {"cohort": ((0, 0), (1, 0))}),
     ],
 )

@@ -372,3 +372,45 @@ def test_refusals_and_aborts_are_told_apart():
     assert [event.who for event in exchange.events if isinstance(event, Gone)] == [4]
     assert not any(isinstance(event, Refused) for event in exchange.events)
     assert isinstance(fed.parties[4].events[0], Aborted)
+
+
+@pytest.mark.parametrize("stage", ["open", "sketches", "sums"])
+def test_a_round_that_is_closed_leaves_no_keys(stage: str):
+    fed = Federation(6)
+    exchange = fed.exchange(fed.open(SKETCH))
+    exchange.open()
+    if stage != "open":
+        exchange.sketches()
+    if stage == "sums":
+        exchange.sums({0: list(range(6))})
+    sent = len(fed.kept.messages)
+    exchange.close()
+    at_rest(fed, list(range(6)))
+    assert len(fed.kept.messages) == sent + (0 if stage == "sums" else 6)
+    assert all(isinstance(party.events[-1], Closed if stage == "sums" else Aborted) for party in fed.parties.values())
+    exchange.close()
+    assert len(fed.kept.messages) == sent + (0 if stage == "sums" else 6)
+
+
+def test_another_order_of_the_same_clients_gives_the_same_sums_to_the_bit():
+    """Roster positions, keys and masks are others; integers do not care."""
+    fed, other = Federation(7), Federation(7)
+    order = [3, 6, 0, 2, 5, 1, 4]
+    other.weights, other.updates = fed.weights[order], fed.updates[order]
+    totals = []
+    for one, groups in ((fed, {0: [0, 1, 2], 1: [3, 4, 5, 6]}), (other, {0: [2, 5, 3], 1: [0, 1, 4, 6]})):
+        exchange = one.exchange(one.open(), dropouts={"masked": [6 if one is fed else 1]})
+        exchange.open()
+        sums = exchange.sums(groups)
+        totals.append([sums[number].total.tolist() for number in (0, 1)])
+    assert totals[0] == totals[1]
+
+
+def test_a_roster_of_a_thousand_is_no_matter():
+    """A cohort is a few of many; indices are roster indices throughout."""
+    fed = Federation(1000)
+    cohort = (17, 256, 300, 999)
+    exchange = fed.exchange(fed.open(SKETCH, cohort=tuple((index, 0) for index in cohort)))
+    assert exchange.open().tolist() == list(cohort)
+    assert exchange.sketches()[0].tolist() == list(cohort)
+    close_to(exchange.sums({3: cohort})[3], fed.expected(cohort))

@@ -58,7 +58,7 @@ class Cohort:
             index: Party(
                 identities[index],
                 self.roster,
-                policy,
+                replace(policy, lots=False),  # attacks on fresh sums of what should be static are among the controls
                 streams("party", n, index).bytes,
                 partial(self.inputs, index),
                 received=partial(_received, reference, index),

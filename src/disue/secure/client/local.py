@@ -26,6 +26,7 @@ class Policy:
     min_class        contributors of a class           quorum       clients in the cohort after KEYS
     min_lot          members of a static sum           consistency  whether the alive set must be compared
     static_releases  different static sums answered    epsilon      the loosest privacy of a choice
+    lots             whether labels and moments are summed as static sections only
     """
 
     min_group: int = 3
@@ -36,6 +37,7 @@ class Policy:
     static_releases: int = 2
     consistency: bool = True
     epsilon: float = math.inf
+    lots: bool = True
 
 
 @dataclass(frozen=True)

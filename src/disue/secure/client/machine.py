@@ -88,7 +88,18 @@ from disue.secure.wire.names import (
     WrongStart,
     told,
 )
-from disue.secure.wire.opening import ALL_STARTS, ASSIGN, BITS, NONE, OWN_START, SKETCH, WEIGHTED, Open
+from disue.secure.wire.opening import (
+    ALL_STARTS,
+    ASSIGN,
+    BITS,
+    NONE,
+    OWN_START,
+    SKETCH,
+    STATIC,
+    UNCHANGING,
+    WEIGHTED,
+    Open,
+)
 from disue.secure.wire.ring import fits
 from disue.secure.wire.roster import FEWEST, Roster, load
 
@@ -246,7 +257,7 @@ def _open(state: State, message: Message, opened: Open) -> Step:
     if roster.keys.count(own.public) != 1:
         raise NotInRoster("roster")
     me = roster.keys.index(own.public)
-    if me not in opened.members or opened.members[-1] >= len(roster):
+    if me not in opened.starts_of or opened.members[-1] >= len(roster):
         raise NotInRoster("cohort")
     _strong_enough(own, opened)
     _same_models(own, opened, me)
@@ -275,6 +286,8 @@ def _strong_enough(own: Own, opened: Open) -> None:
         "min_class": opened.passes == 2 and opened.min_class < policy.min_class,
         "quorum": opened.quorum < max(policy.quorum, FEWEST),
         "consistency": policy.consistency and not opened.consistency,
+        "a static section that is summed as a fresh one": policy.lots
+        and any(section.kind in UNCHANGING and section.policy != STATIC for section in opened.sections),
         "epsilon": opened.similarity == ASSIGN and opened.epsilon > policy.epsilon,
     }
     for what, is_so in weak.items():
@@ -289,7 +302,7 @@ def _same_models(own: Own, opened: Open, me: int) -> None:
         raise WrongLayout()
     if opened.reference != received.reference:
         raise WrongReference()
-    start = opened.start_of(me)
+    start = opened.starts_of[me]
     listed = opened.starts if start == ALL_STARTS else () if start == OWN_START else (opened.starts[start],)
     if tuple(received.starts) != listed:
         raise WrongStart()
@@ -308,7 +321,7 @@ def _keys(state: State, current: Round, message: Message, body: KeysList) -> Ste
         found, who = inner.body, inner.header.sender
         if not isinstance(found, Keys):
             raise Malformed("keys")
-        if who not in opened.members:
+        if who not in opened.starts_of:
             raise UnknownSender(who)
         if who == last:
             raise Duplicate(who)

@@ -5,6 +5,7 @@
     exchange.choices()   SEED_RELAY, CHOICE
     exchange.sums(…)     GROUPS … CLOSE                              one sum per group
     exchange.second()    what the second pass gave
+    exchange.close()     ABORT, where the round is not at its end
 
 Whoever does not answer a stage is gone for the rest of the round. A leader who does not deliver costs the attempt: the
 round is opened again without it.
@@ -35,6 +36,7 @@ from disue.secure.server.state import (
     Event,
     Failed,
     Group,
+    Over,
     Round,
     Summed,
     Trained,
@@ -161,6 +163,12 @@ class Exchange:
     def second(self) -> dict[int, Sum]:
         """The sums of the second pass, by group id."""
         return self._sums(1)
+
+    def close(self) -> None:
+        """Ends the round where it stands, so that clients erase what they hold of it; a finished one is left alone."""
+        self.round, out, events = machine.step(self.round, Over())
+        self._note(events)
+        self._deliver(out)
 
     def _sums(self, pass_: int) -> dict[int, Sum]:
         groups = () if self.round.groups is None else self.round.groups.groups

@@ -31,6 +31,7 @@ from disue.secure.server.state import (
     Failed,
     Gone,
     Group,
+    Over,
     Refused,
     Round,
     Sum,
@@ -87,8 +88,10 @@ def begin(current: Round) -> Outgoing:
     return [(index, encode(header, current.opened)) for index in current.opened.members]
 
 
-def step(current: Round, given: bytes | Deadline | Trained | Group) -> Step:
+def step(current: Round, given: bytes | Deadline | Trained | Group | Over) -> Step:
     """What follows from a message or an event."""
+    if isinstance(given, Over):
+        return _over(current)
     if isinstance(given, Deadline):
         return _deadline(current, given)
     if isinstance(given, Trained):
@@ -107,7 +110,7 @@ def step(current: Round, given: bytes | Deadline | Trained | Group) -> Step:
 
 def _message(current: Round, message: Message) -> Step:
     header, body = message.header, message.body
-    if header.sender not in current.opened.members:
+    if header.sender not in current.opened.starts_of:
         raise UnknownSender(header.sender)
     if (header.round, header.attempt) != (current.number, current.attempt):
         raise WrongRound(header.round, header.attempt, current.number, current.attempt)
@@ -228,6 +231,14 @@ def _deadline(current: Round, given: Deadline) -> Step:
 
 def _failed(current: Round, refusal: Refusal) -> Step:
     return _ended(replace(current, stage=DONE), refusal, [Failed(refusal)])
+
+
+def _over(current: Round) -> Step:
+    """What has not been summed by now will not be; the clients may forget."""
+    if current.stage == DONE:
+        return current, [], []
+    left = {at: replace(one, stage=DONE, total=None, shares={}, told={}) for at, one in current.sums.items()}
+    return _ended(replace(current, stage=DONE, sums=left), Timeout(current.stage), [])
 
 
 def _ended(current: Round, refusal: Refusal, events: list[Event]) -> Step:

@@ -39,6 +39,11 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Over:
+    """Event of the driver: nothing more is wanted of this round."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """A message was refused and changed nothing. sender  as the header says, None where it has none"""
 

@@ -31,7 +31,8 @@ from disue.secure.server.state import (
     Sum,
     Summed,
 )
-from disue.secure.wire import boxes, hashes, masks, ring, rules, shamir
+from disue.secure.wire import hashes, masks, ring, rules, shamir
+from disue.secure.wire.boxes import public_of, shared
 from disue.secure.wire.codec import Message, encode
 from disue.secure.wire.header import SERVER, Header
 from disue.secure.wire.messages import (
@@ -78,7 +79,8 @@ def waiting(current: Round, one: Sum) -> tuple[int, ...]:
     if one.stage == SHARING:
         return current.there(tuple(index for index in one.members if index not in one.shares))
     if one.stage == COLLECTING:
-        return current.there(tuple(index for index in one.present if index not in one.masked))
+        came = set(one.masked)
+        return current.there(tuple(index for index in one.present if index not in came))
     if one.stage == CONFIRMING:
         return current.there(tuple(index for index in one.asked if index not in one.signed))
     if one.stage == UNMASKING:
@@ -174,15 +176,14 @@ def _holders_left(current: Round, whom: tuple[int, ...]) -> None:
 def _relay(current: Round, one: Sum) -> Step:
     present = tuple(sorted(one.shares))
     _enough(current.opened, one, present)
-    out = []
-    for index in current.there(tuple(sorted({*present, *current.holders}))):
-        boxes: list[Sealed] = []
-        if index in current.holders:
-            for member in present:
-                body = one.shares[member].body
-                assert isinstance(body, Shares)
-                boxes += [replace(box, peer=member) for box in body.boxes if box.peer == index]
-        out.append((index, _say(current, one, SharesRelay(present, tuple(boxes)))))
+    boxes: dict[int, list[Sealed]] = {index: [] for index in current.holders}
+    for member in present:
+        body = one.shares[member].body
+        assert isinstance(body, Shares)
+        for box in body.boxes:
+            boxes[box.peer].append(replace(box, peer=member))
+    whom = current.there(tuple(sorted({*present, *current.holders})))
+    out = [(index, _say(current, one, SharesRelay(present, tuple(boxes.get(index, ()))))) for index in whom]
     after = replace(one, stage=COLLECTING, present=present, shares={})
     current = current.with_sum(after)
     if waiting(current, after):
@@ -208,7 +209,8 @@ def _alive(current: Round, one: Sum) -> Step:
 def _proof(current: Round, one: Sum) -> Step:
     signed = dict(sorted(one.signed.items()))
     _holders_left(current, tuple(signed))
-    raw = _say(current, one, AliveProof(tuple(message.raw for message in signed.values())))
+    proof = [message.raw for message in signed.values()][: rules.threshold(len(current.holders))]
+    raw = _say(current, one, AliveProof(tuple(proof)))
     asked = current.there(tuple(signed))
     after = replace(one, stage=UNMASKING, asked=asked)
     current = current.with_sum(after)
@@ -234,7 +236,7 @@ def _open(current: Round, one: Sum) -> Step:
         for other in rules.masked_with(current.roster, one.now, one.present, member):
             if other in alive:
                 theirs = _key(current, other, one.pass_)
-                key = hashes.pair_mask(boxes.shared(secret, theirs, other), one.now, member, other)
+                key = hashes.pair_mask(shared(secret, theirs, other), one.now, member, other)
                 masks.add(total, key, sign=-1 if member > other else 1)
     _plausible(opened, one, total)
     summed = Summed(one.sum, one.pass_, one.alive, total)
@@ -291,7 +293,7 @@ def secret_of(shares: Mapping[int, bytes], threshold: int, public: bytes | None,
         if secret is None:
             continue
         if public is not None:
-            if boxes.public_of(secret) == public:
+            if public_of(secret) == public:
                 return secret
             continue
         # A share lies on the subset's polynomial if it can take the place of one in it.

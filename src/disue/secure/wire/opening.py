@@ -6,6 +6,7 @@ import itertools
 import math
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from disue.secure.wire.header import Reader
@@ -23,6 +24,7 @@ KINDS = {
 }  # fmt: skip
 WEIGHTED = (UPDATE, SQNORM, EXTRA)  # these hold weight · value, so their bound is per unit of weight
 PER_CLASS = (LABELS, MOMENT_COUNTS, MOMENT_SUMS, MOMENT_SECOND)  # wait for the contributors where there are two passes
+UNCHANGING = (*PER_CLASS, CONTRIBUTORS)  # of the same data the same every round
 FRESH, STATIC = 0, 1
 FEW, MANY = 64, 4096  # slices and sections, start models of a round
 
@@ -114,12 +116,14 @@ class Open:
 
     TYPE: ClassVar[int] = 2
 
-    @property
+    @cached_property
     def members(self) -> tuple[int, ...]:
         return tuple(index for index, _ in self.cohort)
 
-    def start_of(self, index: int) -> int:
-        return dict(self.cohort)[index]
+    @cached_property
+    def starts_of(self) -> dict[int, int]:
+        """The start of each member."""
+        return dict(self.cohort)
 
     def part(self, pass_: int) -> tuple[Section, ...]:
         """The sections of one pass."""

@@ -48,13 +48,12 @@ def masked_with(roster: Roster, of_sum: bytes, present: Sequence[int], me: int) 
 def grouped(opened: Open, cohort: Sequence[int], body: Grouped) -> None:
     """Refuses groups of strangers, groups below the floor, and members alone with their start model in a group."""
     there = set(cohort)
-    start_of = dict(opened.cohort)
     for _, members in body.groups:
         for index in members:
             if index not in there:
                 raise UnknownSender(index)
         if len(members) < opened.min_group:
             raise GroupTooSmall(len(members), opened.min_group)
-        starts = Counter(start_of[index] for index in members if start_of[index] < OWN_START)
+        starts = Counter(start for index in members if (start := opened.starts_of[index]) < OWN_START)
         if starts and min(starts.values()) < opened.min_cell:
             raise CellTooSmall(min(starts.values()), opened.min_cell)
