@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import statistics
 import time
@@ -96,6 +97,7 @@ def _steps(quick: bool) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
     yield from _of_keys()
     for holders in (10, 64) if quick else (10, 64, 100):
         yield from _of_shares(holders)
+    yield from _of_ckks()
     for clients in (10, 100) if quick else (10, 100, 1000):
         rows = np.random.default_rng(0).integers(-30000, 30000, (clients, 256)).astype(np.int16)
         yield "server", "cosines of sketches", f"{clients} clients", partial(cosines, rows)
@@ -116,6 +118,20 @@ def _of_updates(d: int) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
     yield "client", "one mask", size, lambda: masks.add(total, one.extra)
     yield "client", "hash of the upload", size, lambda: hashlib.sha256(upload.data).digest()
     yield "server", "add one upload", size, lambda: np.add(total, upload, out=total)
+
+
+def _of_ckks() -> Iterator[tuple[str, str, str, Callable[[], object]]]:
+    """Of the encrypted reference, where its library is installed."""
+    if importlib.util.find_spec("tenseal") is None:
+        return
+    from disue.secure.client.ckks import Key
+    from disue.secure.wire.ckks import SLOTS, products
+
+    key = Key.make()
+    row = np.random.default_rng(0).normal(size=SLOTS) / np.sqrt(SLOTS)
+    sent = key.encrypt(row)
+    yield "client", "CKKS: encrypt a CountSketch", f"{SLOTS} numbers", lambda: key.encrypt(row)
+    yield "server", "CKKS: one pair of clients", f"{SLOTS} numbers", lambda: list(products(key.public, [sent, sent]))
 
 
 def _fresh(streams: Keys, m: int, update: Vector) -> object:
