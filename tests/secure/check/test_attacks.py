@@ -153,3 +153,15 @@ def test_images_of_short_and_of_constant_arrays() -> None:
 def test_numpy_booleans_count_as_booleans() -> None:
     assert not Row("0", "x", 1, "", np.bool_(False)).good and not Row("0", "x", 1, "", None, "c", 0, "", np.False_).good
     assert Row("0", "x", 1, "", None).good
+
+
+@pytest.mark.parametrize("before", [0, 3, 8, transcript.CHUNK - 20, transcript.CHUNK - 1, transcript.CHUNK + 5])
+@pytest.mark.parametrize("after", [0, 1, 40])
+def test_images_are_found_at_any_byte_and_across_chunks(before: int, after: int) -> None:
+    rng = np.random.default_rng(before)
+    values, others = rng.normal(size=10), {f"other {i}": rng.normal(size=400) for i in range(20)}
+    stream = rng.bytes(before) + values.astype("<f8").tobytes() + rng.bytes(after)
+    found = transcript.images(stream, {"values": values, **others, "none": np.zeros(10)})
+    assert [(one.name, one.kind, one.offset) for one in found] == [("values", "float64", before)]
+    assert transcript.images(stream[: before + 79], {"values": values}) == []
+    assert transcript.images(b"", {"values": values}) == transcript.images(stream, {}) == []

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from disue.core.checks import Array, Float64
 from disue.core.streams import Streams
@@ -22,6 +23,8 @@ LEAST = 12  # bytes of the shortest image that is looked for: a single number st
 WHOLE = 1024  # bytes up to which an image is looked for in one piece
 PIECE = 32
 PROBES = 64
+CHUNK = 1 << 20  # bytes of a stream that are looked at in one go
+TABLE = 22  # 2^22 places: of a million words, few that are not looked for meet a place that is taken
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,54 @@ def images(stream: bytes, hidden: Mapping[str, Array], bits: Sequence[int] = (32
     hidden  what must not be there; images shorter than 12 bytes, and zeros, would be found anywhere and are left out
     bits    scales of the fixed point
     """
-    out = []
+    needles = _Needles()
     for name, values in hidden.items():
         for kind, image in _written(np.ravel(values), bits):
-            offset = next((at for piece in _pieces(image) if (at := stream.find(piece)) >= 0), None)
-            if offset is not None:
-                out.append(Found(name, kind, offset))
-    return out
+            for piece in _pieces(image):
+                needles.add(name, kind, piece)
+    return needles.found(stream)
+
+
+class _Needles:
+    """Many byte strings that are looked for at once, by eight bytes of each that differ most among themselves."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[int, list[tuple[str, str, bytes, int]]] = {}
+
+    def add(self, name: str, kind: str, piece: bytes) -> None:
+        at = max(range(0, len(piece) - 7, 4), key=lambda start: len(set(piece[start : start + 8])))
+        key = int.from_bytes(piece[at : at + 8], "little")
+        self.by_key.setdefault(key, []).append((name, kind, piece, at))
+
+    def found(self, stream: bytes) -> list[Found]:
+        keys = np.array(sorted(self.by_key), np.uint64)
+        out: dict[tuple[str, str], Found] = {}
+        if not keys.size:
+            return []
+        likely = np.zeros(1 << TABLE, bool)
+        likely[_slot(keys)] = True
+        for start in range(0, len(stream), CHUNK):
+            for shift in range(8):
+                first = start + shift
+                count = min(CHUNK // 8, max(len(stream) - first, 0) // 8)
+                if count == 0:
+                    continue
+                words = np.frombuffer(stream, "<u8", count, first)
+                maybe = np.flatnonzero(likely[_slot(words)])
+                for at in maybe[np.isin(words[maybe], keys)].tolist():
+                    self._look(stream, first + 8 * at, int(words[at]), out)
+        return sorted(out.values(), key=lambda one: one.offset)
+
+    def _look(self, stream: bytes, at: int, key: int, out: dict[tuple[str, str], Found]) -> None:
+        for name, kind, piece, shift in self.by_key[key]:
+            begins = at - shift
+            known = out.get((name, kind))
+            if begins >= 0 and (known is None or begins < known.offset) and stream.startswith(piece, begins):
+                out[name, kind] = Found(name, kind, begins)
+
+
+def _slot(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - TABLE)
 
 
 def likeness(stream: bytes, values: Array) -> tuple[float, float]:
