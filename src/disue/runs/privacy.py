@@ -7,6 +7,7 @@ spec without its [privacy] table is the protected run's plain twin.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def check(privacy: Privacy, method: AnyMethod) -> None:
             found=least,
         )
     for name in ("lot", "min_class"):
-        low = privacy.min_group if name == "lot" else privacy.class_floor
+        low = 2 * privacy.min_group if name == "lot" else privacy.class_floor
         value = getattr(method.expert, name, low)
         if method.expert.sight & {Sight.LABELS, Sight.MOMENTS} and value < low:
             raise UserError(
@@ -136,7 +137,7 @@ def presupposed(privacy: Privacy, given: Mapping[str, Any], method: AnyMethod) -
         if Sight.MOMENTS in method.expert.sight and not released:
             lot = given.get("method", {}).get("expert", {}).get("lot", LOT)
             wanted["cohort.lot"] = lot
-    if hasattr(method.aggregate, "weights"):
+    if any(field.name == "weights" for field in dataclasses.fields(method.aggregate)):
         wanted["method.aggregate.weights"] = "uniform"
     rule = getattr(method.grouping, "protected", None)
     if rule is not None:

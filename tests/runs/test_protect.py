@@ -1,0 +1,245 @@
+"""Protected runs beside their plain twins: the same groups and models, nothing of a single client at the server."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import disue
+import disue.api
+from disue.core.checks import IntVector
+from disue.core.errors import UserError
+from disue.core.groups import Groups
+from disue.core.lots import Lots
+from disue.core.method import Merged
+from disue.core.orders import Orders, Sight
+from disue.runs.federate import Federate
+from disue.runs.folder import read_table
+from disue.runs.setup import prepare
+from disue.runs.spec import Spec, put
+
+BASE: dict[str, Any] = {
+    "rounds": 3,
+    "data": {"name": "digits"},
+    "partition": {"kind": "disjoint-labels", "clients": 24, "groups": 2},
+    "cohort": {"share": 1.0},
+    "local": {"epochs": 1, "batch": 10, "lr": 0.05},
+    "evaluate": {"every": 3},
+    "checkpoint": {"every": 1},
+    "engine": {"backend": "stacked"},
+    "privacy": {"similarity": "sketch"},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "disue": {"method": {"name": "disue", "k": 2}},
+    "disue-generator": {"method": {"name": "disue-generator", "k": 2, "expert": {"iterations": 1}}},
+    "clustered": {"method": {"name": "clustered", "k": 2}},
+    "cfl": {"method": {"name": "cfl", "grouping": {"every": 2, "after": 2, "eps1": 9.0, "eps2": 0.0}}},
+    "fesem": {"method": {"name": "fesem", "k": 2}},
+    "ifca": {"method": {"name": "ifca", "k": 2}, "privacy": {"similarity": "assign"}},
+    "scaffold": {"method": {"name": "scaffold"}},
+    "fedavg": {"method": {"name": "fedavg"}},
+}
+
+
+def spec_of(name: str, **dotted: Any) -> Spec:
+    tables = copy.deepcopy({**BASE, **METHODS[name]})
+    tables = tomllib.loads(Spec.of(tables).toml()) if not dotted else tables
+    for key, value in dotted.items():
+        put(tables, key.replace("__", "."), value)
+    return Spec.of(tables)
+
+
+def twin_of(spec: Spec) -> Spec:
+    """The resolved spec without [privacy]."""
+    return Spec.of({name: table for name, table in tomllib.loads(spec.toml()).items() if name != "privacy"})
+
+
+def play(spec: Spec) -> Federate:
+    run = Federate(prepare(spec), None)
+    for _ in run:
+        pass
+    run.close()
+    return run
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_protected_run_is_its_plain_twin_within_the_fixed_point(name: str) -> None:
+    spec = spec_of(name)
+    run, twin = play(spec), play(twin_of(spec))
+    found, expected = run.setup.method.standing(run.state), twin.setup.method.standing(twin.state)
+    assert found == expected, "planted groups are found from sketches as they are in the clear"
+    if name in ("disue", "clustered", "cfl", "fesem"):
+        assert found.present().size == 2
+    state, other = run.state, twin.state
+    if hasattr(state, "average"):
+        assert apart(state.average, other.average) < 1e-6
+        assert all(apart(a, b) < 1e-6 for a, b in zip(state.models, other.models, strict=True))
+    for row, beside in zip(run.rows, twin.rows, strict=True):
+        assert row["answered"] == beside["answered"]
+
+
+def test_a_protected_run_repeats_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    spec = spec_of("disue", privacy__transcript=True)
+    disue.run(spec, tmp_path / "whole", report=False)
+    with pytest.raises(disue.api.Stopped):
+        disue.run(spec, tmp_path / "cut", report=False, on_round=lambda r: "stop" if r.round == 2 else None)
+    disue.resume(tmp_path / "cut", report=False)
+    one, two = (sorted((tmp_path / name / "checkpoint").glob("round-*"))[-1] for name in ("whole", "cut"))
+    assert one.read_bytes() == two.read_bytes()
+    rows = read_table(tmp_path / "whole" / "privacy.csv")
+    assert {row["phase"] for row in rows} >= {"keys", "seed", "sketch", "shares", "masks", "unmask"}
+    again = read_table(tmp_path / "cut" / "privacy.csv")
+    kept = ("round", "phase", "clients", "bytes_up", "bytes_down")
+    assert [[row[k] for k in kept] for row in rows] == [[row[k] for k in kept] for row in again]
+
+
+def test_dropouts_at_every_stage_leave_a_sum_over_the_rest_or_none() -> None:
+    """Whoever is lost after the keys is recovered from shares: members of the sum fall, nothing else breaks."""
+    spec = spec_of("fedavg", privacy__dropouts={"shares": 0.1, "masked": 0.1, "unmask": 0.1})
+    run = play(spec)
+    said = run.protection.session.said() if run.protection else []
+    assert any("left" in note for note in said)
+    assert run.state.average.any() and np.isfinite(run.state.average).all()
+
+
+def test_lots_are_all_or_nothing() -> None:
+    """A lot of which one is lost tells nothing; what was counted of the others is theirs alone."""
+    spec = spec_of("disue", privacy__dropouts={"masked": 0.04})
+    run = play(spec)
+    statics = run.protection.statics if run.protection else None
+    assert statics is not None
+    clear = play(twin_of(spec_of("disue"))).engine.statics
+    assert clear is not None and run.setup.ids.size == statics.lots.ids.size
+    same = {(row.tobytes()) for row in clear.labels} | {np.zeros(10, np.int64).tobytes()}
+    assert all(row.tobytes() in same for row in statics.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "tables", "said"),
+    [
+        ("fedftg", {}, "must see"),
+        ("ifca", {}, "must see choice"),
+        ("pacfl", {}, "must see"),
+        ("fedsoft", {}, "must see choice"),
+        ("cfl", {"grouping": {"norms": "max"}}, "must see gram"),
+        ("disue", {"floor": {"members": 2}}, r"method\.floor\.members is 2, below privacy\.min_group = 3"),
+        ("disue", {"expert": {"lot": 5}, "k": 2}, r"method\.expert\.lot is 5, and under \[privacy\] it must be ≥ 6"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_sentence(name: str, tables: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        prepare(Spec.of({**BASE, "method": {"name": name, **tables}}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"similarity": "sketches"}, 'Did you mean "sketch"'),
+        ({"k": 300}, "power of two"),
+        ({"m": 1000}, "power of two"),
+        ({"min_group": 2}, "≥ 3"),
+        ({"dropouts": {"later": 0.1}}, r"Stages: keys, sketch"),
+        ({"dropouts": {"shares": 1.5}}, r"\[0, 1\)"),
+    ],
+)
+def test_keys_of_privacy_are_checked(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Spec.of({**BASE, **METHODS["disue"], "privacy": {"similarity": "sketch", **change}})
+
+
+class Krum:
+    """The update with the least distance to its nearest others: it must see single vectors."""
+
+    sight = frozenset({Sight.VECTORS})
+    weights = "uniform"
+
+    def init(self, world: Any, start: Any, groups: Groups) -> None:
+        return None
+
+    def merge(
+        self, world: Any, memory: None, before: Any, groups: Groups, orders: Orders, uploads: Any, **_: Any
+    ) -> Any:
+        rows = uploads.vectors()
+        near = np.sort(((rows[:, None] - rows[None]) ** 2).sum(-1), axis=1)[:, 1:-1].sum(1)
+        chosen = (before.average + rows[near.argmin()]).astype(np.float32)
+        return Merged(np.repeat(chosen[None], before.models.shape[0], 0), chosen, None)
+
+
+def test_a_ten_line_krum_runs_in_the_clear_and_is_refused_under_protection() -> None:
+    import dataclasses
+
+    spec = Spec.of({**BASE, "method": {"name": "fedavg"}})
+    method = dataclasses.replace(spec.build(), aggregate=Krum())
+    with pytest.raises(UserError, match=r'"fedavg" must see vectors; the protected \("sketch"\) door shows only'):
+        prepare(spec, method=method)
+    clear = Federate(prepare(twin_of(spec), method=dataclasses.replace(method, floor=type(method.floor)())), None)
+    assert [record.round for record in clear][-1] == 3
+    clear.close()
+
+
+def test_the_door_refuses_at_the_call_too() -> None:
+    run = Federate(prepare(spec_of("clustered")), None)
+    next(iter(run))
+    setup, protection = run.setup, run.protection
+    assert protection is not None
+    protection.begin(1)
+    orders = setup.method.ask(setup.world, run.state, setup.ids)
+    door = protection.door(orders, run.engine.answer(setup.world, orders))
+    halves: list[IntVector] = [setup.ids[::2], setup.ids[1::2]]
+    door.sums(Groups.make({int(i): at for at, ids in enumerate(halves) for i in ids}))
+    with pytest.raises(UserError, match="ask once"):
+        door.sums(Groups.one(setup.ids))
+    with pytest.raises(UserError, match="never shows vectors"):
+        door.vectors()
+    with pytest.raises(UserError, match="never shows gram"):
+        door.gram()
+    with pytest.raises(UserError, match="not over shares"):
+        door.sums(Groups.one(setup.ids), shares=np.ones((24, 1)))
+    with pytest.raises(UserError, match="standing lots"):
+        door._standing()
+    run.close()
+
+
+def test_groups_below_the_floor_have_no_sum() -> None:
+    run = Federate(prepare(spec_of("clustered")), None)
+    next(iter(run))
+    setup, protection = run.setup, run.protection
+    assert protection is not None
+    protection.begin(1)
+    orders = setup.method.ask(setup.world, run.state, setup.ids)
+    door = protection.door(orders, run.engine.answer(setup.world, orders))
+    small = Groups.make({int(i): int(at < 2) for at, i in enumerate(setup.ids)})
+    sums = door.sums(small)
+    assert sums.counts.tolist() == [22, 0] and not sums.totals[1].any()
+    run.close()
+
+
+def test_moments_come_from_whole_lots_as_in_the_clear() -> None:
+    spec = spec_of("disue")
+    run, twin = (Federate(prepare(s), None) for s in (spec, twin_of(spec)))
+    for one in (run, twin):
+        next(iter(one))
+    protection, setup = run.protection, run.setup
+    assert protection is not None and protection.statics is not None and isinstance(run.lots.static, Lots)
+    assert protection.statics.labels.tolist() == twin.engine.statics.labels.tolist()  # type: ignore[union-attr]
+    protection.begin(1)
+    orders = setup.method.ask(setup.world, run.state, setup.ids)
+    door = protection.door(orders, run.engine.answer(setup.world, orders))
+    beside = twin.engine.answer(setup.world, orders)
+    against = setup.world.fresh(0)
+    one, two = (d.moments(Groups.one(d.ids), under=setup.start, against=against) for d in (door, beside))
+    assert one.counts.tolist() == two.counts.tolist() and not one.stale
+    for name in ("sums", "second", "cross_xx", "cross_xy"):
+        assert apart(getattr(one, name), getattr(two, name)) < 1e-9, name
+    for done in (run, twin):
+        done.close()
