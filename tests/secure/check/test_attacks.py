@@ -121,7 +121,8 @@ def test_unmasked_vectors_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_coarse_copy_is_found() -> None:
     values = STREAMS("x").normal(size=2000)
     sent = np.rint(4096 * values).astype("<i2").astype("<i4").tobytes()
-    assert transcript.likeness(sent, values)[0] > 20
+    worst, most = transcript.likeness(sent, values)
+    assert worst > 2 * most
 
 
 @pytest.mark.parametrize("write", [
@@ -153,6 +154,24 @@ def test_images_of_short_and_of_constant_arrays() -> None:
 def test_numpy_booleans_count_as_booleans() -> None:
     assert not Row("0", "x", 1, "", np.bool_(False)).good and not Row("0", "x", 1, "", None, "c", 0, "", np.False_).good
     assert Row("0", "x", 1, "", None).good
+
+
+def test_lists_of_small_integers_are_like_nothing() -> None:
+    """An update whose first half is positive, behind and before lists of indices: their signs are not its signs."""
+    rng = np.random.default_rng(4)
+    values = np.abs(rng.normal(size=400)) * np.repeat([1, -1], 200)
+    listed = np.arange(3000, dtype="<u4").tobytes()
+    worst, most = transcript.likeness(rng.bytes(4000) + listed + rng.bytes(4000) + bytes(4000), values)
+    assert worst < most
+    assert transcript.likeness(listed + values.astype("<f4").tobytes() + listed, values)[0] > 2 * most
+
+
+def test_copies_are_found_behind_messages_of_any_length() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=400)
+    for size in range(60, 76):
+        worst, most = transcript.likeness(transcript.joined([rng.bytes(size), values.tobytes(), rng.bytes(9)]), values)
+        assert worst > 2 * most
 
 
 @pytest.mark.parametrize("before", [0, 3, 8, transcript.CHUNK - 20, transcript.CHUNK - 1, transcript.CHUNK + 5])

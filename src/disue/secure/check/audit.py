@@ -16,7 +16,7 @@ from scipy.stats import chisquare
 from disue.core.checks import Array
 from disue.core.errors import UserError
 from disue.secure.check.row import Row
-from disue.secure.check.transcript import images
+from disue.secure.check.transcript import TO_SERVER, images, joined
 from disue.secure.wire.codec import Message, decode
 from disue.secure.wire.messages import Alive, Grouped, Masked, Signs, Sketch, Unmask
 from disue.secure.wire.names import Refusal
@@ -24,7 +24,7 @@ from disue.secure.wire.opening import Open
 
 FILE = "transcript.bin"
 HEAD = 9
-TO_SERVER, FROM_SERVER = b"u", b"d"
+FROM_SERVER = b"d"
 Entry = tuple[bytes, int, bytes]
 Moment = tuple[int, int, int, int]  # round, attempt, sum, pass
 
@@ -58,8 +58,7 @@ def audit(entries: Iterable[Entry], hidden: Mapping[str, Array], releases: int =
     seen = _Seen()
     for way, index, message in entries:
         seen.take(way, index, message)
-    stream = b"".join(message for _, _, message in entries)
-    found = images(stream, hidden)
+    found = images(joined(message for _, _, message in entries), hidden)
     control = images(b"".join(np.asarray(values).tobytes() for values in hidden.values()), hidden)
     names = {one.name for one in control}
     least = min(seen.p, default=1.0) * max(len(seen.p), 1)

@@ -7,7 +7,7 @@ found as well; floats and integers carry their sign in the same bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,12 @@ from disue.secure.check.cohort import Cohort
 from disue.secure.check.row import Row
 from disue.secure.wire.ring import encode
 
+TO_SERVER = b"u"
 LEAST = 12  # bytes of the shortest image that is looked for: a single number stands anywhere
 WHOLE = 1024  # bytes up to which an image is looked for in one piece
 PIECE = 32
 PROBES = 64
+SMALL = 1 << 20  # an integer below is a count or an index; of floats only what is next to zero
 CHUNK = 1 << 20  # bytes of a stream that are looked at in one go
 TABLE = 22  # 2^22 places: of a million words, few that are not looked for meet a place that is taken
 
@@ -92,17 +94,29 @@ def _slot(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - TABLE)
 
 
+def joined(messages: Iterable[bytes]) -> bytes:
+    """Messages one after the other, each once, from a multiple of 8 bytes on, as its numbers are within it."""
+    return b"".join(message + bytes(-len(message) % 8) for message in dict.fromkeys(messages))
+
+
 def likeness(stream: bytes, values: Array) -> tuple[float, float]:
     """(largest |correlation| · √L of the signs of L words in a row with `values`, what random bytes stay below).
 
-    Words of 4 and of 8 bytes from every multiple of 4 on.
+    Words of 4 and of 8 bytes from every multiple of 4 on: the stream is one of `joined` messages. Words made of small
+    counts count as zero: a list of them has one sign over a stretch, and so may a stretch of an update.
     """
     wanted = np.ravel(values).astype(np.float64)
     wanted = wanted - wanted.mean()
     wanted /= np.linalg.norm(wanted) or 1.0
-    signs: Float64 = 1.0 - 2.0 * (np.frombuffer(stream, "<u4", len(stream) // 4) >> 31).astype(np.float64)
+    halves = np.frombuffer(stream, "<i4", len(stream) // 4)
+    signs, small = np.where(halves < 0, -1.0, 1.0), (halves >= 0) & (halves < SMALL)
     largest, windows = 0.0, 1
-    for seen in (signs, signs[0::2], signs[1::2]):
+    views = [np.where(small, 0.0, signs)]
+    for start in (0, 1):
+        count = (halves.size - start) // 2
+        low, high = slice(start, start + 2 * count, 2), slice(start + 1, start + 2 * count, 2)
+        views.append(np.where(small[low] & small[high], 0.0, signs[high]))
+    for seen in views:
         if seen.size >= wanted.size:
             windows += seen.size
             largest = max(largest, float(np.abs(_sliding(seen, wanted)).max()))
@@ -110,7 +124,7 @@ def likeness(stream: bytes, values: Array) -> tuple[float, float]:
 
 
 def transcript(streams: Streams, quick: bool = False) -> list[Row]:
-    """The scan of all bytes of a round with sketches and sums; control: the same clients' uploads in plain."""
+    """The scan of all bytes that clients sent in a round with sketches and sums; control: their uploads in plain."""
     cohort = Cohort(streams, 8, 2000 if quick else 20_000)
     exchange = cohort.exchange(cohort.sketched())
     exchange.open()
@@ -124,7 +138,8 @@ def transcript(streams: Streams, quick: bool = False) -> list[Row]:
         hidden |= {f"update {index}": update, f"counts {index}": counts}
         hidden[f"weighted update {index}"] = cohort.weights[index] * update.astype(np.float64)
         plain += [update.tobytes(), counts.tobytes(), hidden[f"weighted update {index}"].tobytes()]
-    return scanned("13", "a round", cohort.heard.pack(), b"".join(plain), hidden)
+    sent = joined(message for way, _, message in cohort.heard.messages if way == TO_SERVER)
+    return scanned("13", "a round", sent, joined(plain), hidden)
 
 
 def scanned(number: str, what: str, sent: bytes, plain: bytes, hidden: Mapping[str, Array]) -> list[Row]:
