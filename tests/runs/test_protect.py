@@ -99,6 +99,7 @@ def test_a_protected_run_repeats_and_resumes_bit_for_bit(tmp_path: Path) -> None
     rows = read_table(tmp_path / "whole" / "privacy.csv")
     assert {row["phase"] for row in rows} >= {"keys", "seed", "sketch", "shares", "masks", "unmask"}
     again = read_table(tmp_path / "cut" / "privacy.csv")
+    assert (tmp_path / "whole" / "transcript.bin").read_bytes() == (tmp_path / "cut" / "transcript.bin").read_bytes()
     kept = ("round", "phase", "clients", "bytes_up", "bytes_down")
     assert [[row[k] for k in kept] for row in rows] == [[row[k] for k in kept] for row in again]
 

@@ -48,6 +48,7 @@ class RunRecord:
     groups: Columns = field(default_factory=dict)
     env: Mapping[str, object] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    privacy: Mapping[str, object] = field(default_factory=dict)
 
     def last10(self, metric: str) -> float | None:
         """The mean over the last ten rounds, in percent where it is an accuracy."""
@@ -119,6 +120,7 @@ def read(folder: Path) -> RunRecord:
         groups=_table(folder / "groups.csv"),
         env=env,
         arrays=_arrays(folder / "arrays.npz"),
+        privacy=_mapping(summary.get("privacy")),
     )
 
 

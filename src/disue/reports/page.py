@@ -7,7 +7,7 @@ from pathlib import Path
 
 from disue._version import __version__
 from disue.core.errors import UserError
-from disue.reports import compare, groups, local, sections
+from disue.reports import compare, groups, local, protocol, sections
 from disue.reports.axes import esc, joined
 from disue.reports.folder import RunRecord, read
 from disue.reports.html import document, stack
@@ -60,6 +60,7 @@ def body(run: RunRecord, slug: str) -> str:
         groups.labels(run, slug),
         groups.listing(run),
         stack(sections.samples(run, slug), sections.time_and_traffic(run, slug)),
+        protocol.costs(run),
         sections.settings(run),
         stack(sections.events(run), sections.cite(run)),
     ]

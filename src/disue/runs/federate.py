@@ -127,13 +127,13 @@ class Federate:
             told, meter, cohort = self._first() if self.round < 0 else self._play()
             self.state, self.round = told.state, self.round + 1
             row = self._row(told.info, meter, time.perf_counter() - began)
-            self._protected(row)
+            short = self._protected(row)
             due = self.due(self.round)
             if due:
                 at = time.perf_counter()
                 row.update(self._evaluate(told.info))
                 row["seconds_evaluate"] = time.perf_counter() - at
-            notes = self._new(told.info, meter, remarks([*self._past(), row]) if due else ())
+            notes = self._new(told.info, meter, (*(remarks([*self._past(), row]) if due else ()), *short))
             self._keep(row, told.info, meter, notes)
             self.took.append(time.perf_counter() - began)
             every = self.setup.spec.checkpoint.every
@@ -250,10 +250,13 @@ class Federate:
         row.update({name: float(value) for name, value in info.values.items() if name != "seconds_expert"})
         return row
 
-    def _protected(self, row: Row) -> None:
-        """What the protocol cost in this round: its bytes in the round's row, its phases in privacy.csv."""
+    def _protected(self, row: Row) -> tuple[str, ...]:
+        """What the protocol cost in this round: its bytes in the round's row, its phases in privacy.csv.
+
+        Returns what there is to say of the sketch's length.
+        """
         if self.protection is None:
-            return
+            return ()
         costs = self.protection.costs(self.round)
         row["bytes_up"] += sum(cost["bytes_up"] for cost in costs)
         row["bytes_down"] += sum(cost["bytes_down"] for cost in costs)
@@ -261,6 +264,8 @@ class Federate:
         row["privacy.seconds_server"] = sum(cost["seconds_server"] for cost in costs)
         if self.folder is not None:
             self.folder.append("privacy", costs)
+            self.protection.written(self.folder.path)
+        return self.protection.short(row)
 
     def _evaluate(self, info: Info) -> Row:
         setup, world = self.setup, self.setup.world
@@ -316,7 +321,7 @@ class Federate:
         once = [note for note in heard if note not in self._said]
         self._said.update(once)
         first = self._notes if self.round == 0 else ()
-        protocol = [] if self.protection is None else self.protection.session.said()
+        protocol = [] if self.protection is None else self.protection.said()
         return tuple(dict.fromkeys([*first, *info.notes, *once, *protocol]))
 
     def _keep(self, row: Row, info: Info, meter: Meter, notes: tuple[str, ...]) -> None:
@@ -365,6 +370,8 @@ class Federate:
         path = self.folder.path / "checkpoint"
         if not checkpoint.rounds(path):
             self.folder.back_to(-1)
+            if self.protection is not None:
+                self.protection.restore({}, None, self.folder.path)
             return -1
         template = self.setup.method.init(self.setup.world, self.setup.start).state
         saved = checkpoint.read_state(
@@ -381,7 +388,7 @@ class Federate:
         self.engine.memory.load(path / "memory", saved.round)
         lots = Standing.read(saved.meta.get("lots", {}))
         if self.protection is not None:
-            self.protection.restore(saved.meta.get("privacy", {}), lots.static)
+            self.protection.restore(saved.meta.get("privacy", {}), lots.static, self.folder.path)
         self._stand(lots)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)

@@ -7,7 +7,6 @@ spec without its [privacy] table is the protected run's plain twin.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,7 +136,7 @@ def presupposed(privacy: Privacy, given: Mapping[str, Any], method: AnyMethod) -
         if Sight.MOMENTS in method.expert.sight and not released:
             lot = given.get("method", {}).get("expert", {}).get("lot", LOT)
             wanted["cohort.lot"] = lot
-    if any(field.name == "weights" for field in dataclasses.fields(method.aggregate)):
+    if "weights" in getattr(method.aggregate, "__dataclass_fields__", {}):
         wanted["method.aggregate.weights"] = "uniform"
     rule = getattr(method.grouping, "protected", None)
     if rule is not None:

@@ -6,7 +6,9 @@ What the run's record shows of single clients (their losses, their ends for eval
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from disue.core.checks import Array, Float64, IntVector, digest
 from disue.core.clients import Memory as Private
-from disue.core.errors import UserError
+from disue.core.errors import UserError, unwritable
 from disue.core.layout import WHOLE
 from disue.core.lots import Lots
 from disue.core.orders import SQUARE, Orders, common_of
@@ -28,6 +30,7 @@ from disue.engine.measure import ClientMoments
 from disue.engine.plain import PlainUploads
 from disue.runs.folder import Row
 from disue.runs.privacy import Privacy
+from disue.runs.protected import warned
 from disue.secure.client.crowd import Crowd
 from disue.secure.client.local import Inputs, Memory, Policy, Received
 from disue.secure.client.party import Party
@@ -43,6 +46,7 @@ from disue.secure.wire.tasks import Count, Measure, Task, Train
 if TYPE_CHECKING:
     from disue.runs.setup import Setup
 
+TRANSCRIPT = "transcript.bin"
 PHASES = (
     "keys",
     "seed",
@@ -281,6 +285,7 @@ class Protection:
             self.transcript,
         )  # fmt: skip
         self.statics: Statics | None = None
+        self._size = 0  # of transcript.bin
 
     def begin(self, round: int) -> None:
         self.session.begin(round)
@@ -295,6 +300,14 @@ class Protection:
         """Counts the labels of all lots; these lots stand from here on."""
         self.statics = counted(self.session, lots, least)
         return self.statics
+
+    def short(self, row: Row) -> tuple[str, ...]:
+        """A sentence where the sketch is too short for what the grouping measured."""
+        return warned(row, self.clients.ids.size, self.clients.privacy)
+
+    def said(self) -> list[str]:
+        """What the round's exchanges met."""
+        return self.session.said()
 
     def costs(self, round: int) -> list[Row]:
         """The rows of privacy.csv for the round that was played: of clients the median and the most, in seconds."""
@@ -329,6 +342,19 @@ class Protection:
                 )
         return out
 
+    def written(self, folder: Path) -> None:
+        """Adds to transcript.bin what the server saw since the last time, and forgets it."""
+        if self.transcript is None or not self.transcript.messages:
+            return
+        path = folder / TRANSCRIPT
+        try:
+            with path.open("ab") as file:
+                file.write(self.transcript.pack())
+                self._size = file.tell()
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self.transcript.messages.clear()
+
     # -- for a checkpoint ---------------------------------------------------------------------------------
 
     def plain(self) -> dict[str, Any]:
@@ -337,12 +363,15 @@ class Protection:
             str(i): [m.version, m.round, m.attempt, [lot.hex() for lot in m.lots], [list(c) for c in m.choices]]
             for i, m in sorted(self.clients.memories.items())
         }
-        out: dict[str, Any] = {"memories": memories}
+        out: dict[str, Any] = {"memories": memories, "transcript": self._size}
         if self.statics is not None:
             out["labels"], out["held"] = self.statics.labels.tolist(), self.statics.held.astype(int).tolist()
         return out
 
-    def restore(self, plain: Mapping[str, Any], lots: Lots | None) -> None:
+    def restore(self, plain: Mapping[str, Any], lots: Lots | None, folder: Path) -> None:
+        self._size = int(plain.get("transcript", 0))
+        if (folder / TRANSCRIPT).exists():
+            os.truncate(folder / TRANSCRIPT, self._size)
         for client, (version, round, attempt, known, choices) in plain.get("memories", {}).items():
             self.clients.memories[int(client)] = Memory(
                 version,

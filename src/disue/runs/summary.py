@@ -13,7 +13,7 @@ from disue.evaluation import last, rounds_to
 from disue.methods import TABLE
 from disue.runs.assemble import mark_of
 from disue.runs.federate import Federate
-from disue.runs.folder import FORMAT, Row
+from disue.runs.folder import FORMAT, Row, read_table
 from disue.runs.newcomers import late
 from disue.runs.setup import Setup
 
@@ -91,5 +91,16 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "partition": {"kind": setup.partition.kind, "hash": setup.partition.hash},
         "conditions": conditions(setup, run.lots.cohort),
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
+        **_privacy(run, rows),
         "cite": [text for text in (listed.cite, data.citation) if text],
     }
+
+
+def _privacy(run: Federate, rows: Sequence[Row]) -> dict[str, Any]:
+    """The block of a protected run; nothing for a plain one."""
+    if run.protection is None:
+        return {}
+    from disue.runs.protected import about
+
+    costs = [] if run.folder is None else read_table(run.folder.path / "privacy.csv")
+    return {"privacy": about(run, rows, costs)}
