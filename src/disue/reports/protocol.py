@@ -41,7 +41,8 @@ def costs(run: RunRecord) -> str:
         )
     head = ("phase", "client, a round", "slowest", "server, in all", "up, in all", "down, in all")
     why = "The server saw sketches and sums alone. Seconds of a client are the median over clients and rounds."
-    body = (table(head, rows) if rows else "") + facts(_terms(run.privacy))
+    terms = f'<div style="margin-top:14px">{facts(_terms(run.privacy))}</div>'
+    body = (table(head, rows) if rows else "") + terms
     met = run.privacy.get("met")
     if isinstance(met, Mapping) and met:
         said = bullets([f"{name} ({count}×)" for name, count in met.items()])
