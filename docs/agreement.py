@@ -26,7 +26,7 @@ from disue.runs.spec import Spec
 from disue.secure.wire.estimate import k_for
 
 SCENARIOS = ("rotated", "permuted-labels", "disjoint-labels", "cluster-dirichlet")
-ROUNDS = (1, 5, 10)
+ROUNDS = (1, 10)
 GROUPS = 4
 
 

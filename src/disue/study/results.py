@@ -72,7 +72,8 @@ class Results:
 
     def shared(self, setting: str) -> str:
         """Whether the rows of a seed share what they should, in one sentence; checked by hash."""
-        checked, odd = set(SAME), []
+        checked = set(SAME)
+        odd: dict[tuple[str, str, str], list[int]] = {}
         seeds: dict[int, list[Run]] = {}
         for run in self.of(setting):
             seeds.setdefault(run.job.seed, []).append(run)
@@ -82,9 +83,13 @@ class Results:
             for run in runs[1:]:
                 apart = [SAME[k] for k in SAME if k in checked and run.conditions[k] != first.conditions[k]]
                 if apart:
-                    odd.append(f"{run.job.method}, seed {seed}: other {' and '.join(apart)} than {first.job.method}")
+                    odd.setdefault((run.job.method, " and ".join(apart), first.job.method), []).append(seed)
         if odd:
-            return f"NOT the same conditions: {'; '.join(odd)}."
+            told = [
+                f"{row}, seed{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}: other {what} than {first}"
+                for (row, what, first), of in odd.items()
+            ]
+            return f"NOT the same conditions: {'; '.join(told)}."
         names = [SAME[name] for name in SAME if name in checked]
         listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
         return f"All rows of a seed share {listed} (checked by hash)." if listed and len(self.of(setting)) > 1 else ""
