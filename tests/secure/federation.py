@@ -18,7 +18,7 @@ from disue.secure.server.exchange import Exchange, Kept, Wire
 from disue.secure.wire.codec import Message, decode, encode
 from disue.secure.wire.hashes import H, vector_hash
 from disue.secure.wire.names import Refusal
-from disue.secure.wire.opening import FRESH, MEMBERS, NONE, SKETCH, UPDATE, WEIGHT, Open, Section
+from disue.secure.wire.opening import CONTRIBUTORS, FRESH, LABELS, MEMBERS, NONE, SKETCH, UPDATE, WEIGHT, Open, Section
 from disue.secure.wire.roster import Roster
 
 LAYOUT = H("layout", b"test")
@@ -67,6 +67,7 @@ class Federation:
         self.weights = rng.integers(1, 900, self.n).astype(np.float64)
         base = rng.normal(size=(2, 7))
         self.updates = (base[np.arange(self.n) % 2] + 0.3 * rng.normal(size=(self.n, 7))).astype(np.float32)
+        self.counts = rng.integers(0, 4, (self.n, 5)).astype(np.float64)
         self.parties = {index: self.party(index) for index in range(self.n)}
 
     def party(self, index: int, **changes: object) -> Party:
@@ -75,7 +76,7 @@ class Federation:
             "roster": self.roster,
             "policy": self.policy,
             "random": stream(self.seed, index),
-            "inputs": lambda opened: self.inputs(index),
+            "inputs": lambda opened: self.inputs(index, opened.passes),
             "received": self.received,
         } | changes
         return Party(**values)  # type: ignore[arg-type]
@@ -83,10 +84,13 @@ class Federation:
     def received(self, opened: Open) -> Received:
         return Received(LAYOUT, vector_hash(REFERENCE), (vector_hash(START),))
 
-    def inputs(self, index: int) -> Inputs:
+    def inputs(self, index: int, passes: int = 1) -> Inputs:
         weight = self.weights[index]
         sections = (np.array([weight]), np.ones(1), weight * self.updates[index].astype(np.float64))
-        return Inputs((self.updates[index],), sections)
+        if passes == 1:
+            return Inputs((self.updates[index],), sections)
+        counts = self.counts[index]
+        return Inputs((self.updates[index],), (*sections, (counts > 0).astype(np.float64)), lambda seen: (counts,))
 
     def open(self, similarity: int = NONE, **changes: object) -> Open:
         sketched = {"k": 256, "m": 1024, "slices": ((0, 7),)} if similarity == SKETCH else {}
@@ -100,6 +104,11 @@ class Federation:
             starts=(vector_hash(START),),
         )
         return replace(opened, **(sketched | changes))  # type: ignore[arg-type]
+
+    def two_passes(self, **changes: object) -> Open:
+        """The same and class counts, which wait for the contributors per class."""
+        sections = (*SECTIONS, Section(CONTRIBUTORS, FRESH, 5, 0, 1.0), Section(LABELS, FRESH, 5, 0, 100.0))
+        return self.open(sections=sections, passes=2, **changes)
 
     def exchange(
         self,

@@ -128,6 +128,28 @@ def test_bodies_that_do_not_fit_the_round_are_refused():
         right(fed, exchange, sums)
 
 
+def test_keys_that_everybody_would_refuse_cost_their_owner_alone():
+    fed = Federation(8)
+    seen: list[bytes] = []
+
+    def up(index: int, message: bytes) -> list[bytes]:
+        if message[5] != KEYS:
+            return [message]
+        seen.append(read(message).body.box)
+        return [changed(message, identity(5), box=seen[2])] if index == 5 else [message]
+
+    exchange = fed.exchange(fed.open())
+    exchange.wire = Meddler(fed.crowd, up=up)
+    sums = a_round(fed, exchange)
+    refusals = [event.refusal for event in exchange.events if isinstance(event, Refused)]
+    assert [(type(refusal), refusal.culprit) for refusal in refusals] == [(names.DuplicateKey, 5)]
+    assert sums[0].alive.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    for weak in (bytes(32), b"\1" + bytes(31)):
+        _, _, sums, refusals = meddled(KEYS, resigned(masks=(weak,)))
+        assert [(type(refusal), refusal.culprit) for refusal in refusals] == [(names.WeakKey, 0)]
+        assert sums[0].alive.size == 7
+
+
 def say(kind: int, body: object) -> Change:
     """Another body in the place of an honest message, from the same client."""
     return lambda raw: encode(replaced(raw, body), body, identity(0))  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ from disue.secure.server.state import (
     Trained,
 )
 from disue.secure.wire import hashes, rules
+from disue.secure.wire.boxes import shared
 from disue.secure.wire.codec import LIMIT, Message, decode, encode
 from disue.secure.wire.header import SERVER, Header
 from disue.secure.wire.messages import (
@@ -59,6 +60,7 @@ from disue.secure.wire.messages import (
 from disue.secure.wire.names import (
     REFUSALS,
     Duplicate,
+    DuplicateKey,
     LeaderMissing,
     Malformed,
     Refusal,
@@ -79,6 +81,7 @@ from disue.secure.wire.roster import FEWEST
 Outgoing: TypeAlias = list[tuple[int, bytes]]
 Step: TypeAlias = tuple[Round, Outgoing, list[Event]]
 
+ANY = bytes(range(32))  # a private key of nobody: with it a weak key shows itself
 ANSWERS: dict[int, type[Sketch] | type[Signs] | type[Choice]] = {SKETCH: Sketch, BITS: Signs, ASSIGN: Choice}
 
 
@@ -145,8 +148,7 @@ def _accept(current: Round, message: Message) -> Step:
     if header.context != context:
         raise WrongContext(NAMES[header.type])
     if isinstance(body, Keys):
-        if len(body.masks) != opened.passes:
-            raise Malformed("passes")
+        _fresh(current, body, header.sender)
         current = replace(current, keys={**current.keys, header.sender: message})
     elif isinstance(body, Seed):
         if header.sender not in current.led_by:
@@ -160,6 +162,23 @@ def _accept(current: Round, message: Message) -> Step:
         _fitting(current, body)
         current = replace(current, answers={**current.answers, header.sender: message})
     return _on(current) if not waiting(current) else (current, [], [])
+
+
+def _fresh(current: Round, body: Keys, sender: int) -> None:
+    """Keys that every client would refuse are refused here, where that costs their owner alone."""
+    if len(body.masks) != current.opened.passes:
+        raise Malformed("passes")
+    own = (body.box, *body.masks)
+    known = {
+        key
+        for message in current.keys.values()
+        if isinstance(message.body, Keys)
+        for key in (message.body.box, *message.body.masks)
+    }
+    if len(set(own)) < len(own) or known & set(own):
+        raise DuplicateKey(sender)
+    for key in own:
+        shared(ANY, key, sender)
 
 
 def _fitting(current: Round, body: AnyBody) -> None:
