@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from federation import REFERENCE, SECTIONS, START, Federation, stream
+from federation import REFERENCE, SECTIONS, START, Federation, Meddler, changed, read, stream
 
 from disue.secure.client.choice import draw, truthful
 from disue.secure.client.local import Inputs, Memory, Policy, Received
@@ -26,6 +26,7 @@ from disue.secure.wire.names import (
     SecondSum,
     StaticBudgetSpent,
     TooFewAlive,
+    WrongContext,
     ZeroUpdate,
 )
 from disue.secure.wire.opening import (
@@ -414,3 +415,20 @@ def test_a_roster_of_a_thousand_is_no_matter():
     assert exchange.open().tolist() == list(cohort)
     assert exchange.sketches()[0].tolist() == list(cohort)
     close_to(exchange.sums({3: cohort})[3], fed.expected(cohort))
+
+
+def test_members_who_are_told_other_contributors_are_not_summed_with_the_rest():
+    """The second pass is bound to what CLOSE said: a lie to one of them is a vector in another context."""
+    fed, _ = lots(7)
+    exchange = fed.exchange(fed.open(sections=LOT_SECTIONS, passes=2))
+
+    def down(index: int, message: bytes) -> list[bytes]:
+        lie = index == 4 and message[5] == 17 and read(message).header.pass_ == 0
+        return [changed(message, counts=(7, 7, 7, 7))] if lie else [message]
+
+    exchange.wire = Meddler(fed.crowd, down)
+    exchange.open()
+    exchange.sums({0: range(7)})
+    assert exchange.second() == {} and failures(exchange) == [LotBroken]
+    refused = [event for event in exchange.events if isinstance(event, Refused)]
+    assert [(event.sender, type(event.refusal)) for event in refused] == [(4, WrongContext)]

@@ -275,6 +275,7 @@ def _close(state: State, current: Round, part: Part, body: Close) -> tuple[Round
     if len(body.counts) != opened.classes or max(body.counts) > len(part.alive):
         raise Malformed("counts")
     present, pass_ = part.alive, part.pass_ + 1
-    after = replace(part, stage=MASKED, pass_=pass_, present=present, alive=(), counts=body.counts)
+    context = (*part.context[:pass_], hashes.ctx_pass(part.context[pass_], body.pack()))
+    after = replace(part, stage=MASKED, pass_=pass_, present=present, alive=(), counts=body.counts, context=context)
     answers = [masked(state, current, after)] if current.me in present else []
     return current.with_part(after), state.memory, answers

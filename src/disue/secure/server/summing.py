@@ -248,9 +248,11 @@ def _open(current: Round, one: Sum) -> Step:
     if last:
         after = replace(one, stage=DONE, total=None, told={})
         return current.with_sum(after), out, [summed]
+    pass_ = one.pass_ + 1
+    context = (*one.context[:pass_], hashes.ctx_pass(one.context[pass_], close.pack()))
     after = replace(
-        one, stage=COLLECTING, pass_=one.pass_ + 1, present=one.alive, masked=(), total=None, alive=(), asked=(),
-        signed={}, told={},
+        one, context=context, stage=COLLECTING, pass_=pass_, present=one.alive, masked=(), total=None, alive=(),
+        asked=(), signed={}, told={},
     )  # fmt: skip
     current = current.with_sum(after)
     if waiting(current, after):

@@ -4,6 +4,7 @@
     ctx_round   = H("round", roster_hash, u64 round, u32 attempt, H("body", ROUND_OPEN body))
     ctx_keys    = H("keys", ctx_round, H("body", KEYS_LIST body))
     ctx_sum     = H("sum", ctx_keys, H("body", GROUPS body), u32 sum id, u8 pass)
+    ctx_pass    = H("pass", ctx_sum of the second pass, H("body", CLOSE body of the first)), its context
 
 ROUND_OPEN holds the layout, the hashes of all start models, the sections with their scales, the floors and the cohort:
 two clients who were told different things derive different masks, and the sum is noise.
@@ -70,6 +71,11 @@ def ctx_keys(of_round: bytes, list_body: bytes) -> bytes:
 
 def ctx_sum(of_keys: bytes, groups_body: bytes, sum_id: int, pass_: int) -> bytes:
     return H("sum", of_keys, body_hash(groups_body), u32(sum_id), u8(pass_))
+
+
+def ctx_pass(of_sum: bytes, close_body: bytes) -> bytes:
+    """The context of a second pass, from its `ctx_sum` and what CLOSE told of the first."""
+    return H("pass", of_sum, body_hash(close_body))
 
 
 def signed(header: bytes, body: bytes | memoryview) -> bytes:
