@@ -7,11 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from disue.secure.client.party import Party
+from disue.secure.wire.messages import phase_of
 
-# The phase of the messages that answer a type, and the stage at which a client who drops does not answer it.
-PHASES = {
-    2: "keys", 4: "seed", 6: "sketch", 9: "shares", 11: "masks", 13: "unmask", 15: "unmask", 17: "masks",
-}  # fmt: skip
+# The stage at which a client who drops does not answer a type.
 STAGES = {2: "keys", 4: "seed", 6: "sketch", 9: "shares", 11: "masked", 13: "alive", 15: "unmask", 17: "second"}
 
 
@@ -20,7 +18,7 @@ class Crowd:
 
     dropouts  stage ("keys", "seed", "sketch", "shares", "masked", "alive", "unmask", "second") → who stops answering
               there, for the rest of the round
-    seconds   per phase, per client: process seconds of its answers
+    seconds   per phase of what was answered, or else of the message, per client: process seconds
     """
 
     def __init__(self, parties: Mapping[int, Party], dropouts: Mapping[str, Collection[int]] | None = None) -> None:
@@ -38,6 +36,7 @@ class Crowd:
                 continue
             started = time.process_time()
             answers = self.parties[index].receive(message)
-            self.seconds[PHASES.get(type_, "keys")][index] += time.process_time() - started
+            phase = phase_of(answers[0] if answers else message)
+            self.seconds[phase][index] += time.process_time() - started
             for answer in answers:
                 yield index, answer

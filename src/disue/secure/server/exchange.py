@@ -43,15 +43,15 @@ from disue.secure.server.state import (
     opening,
 )
 from disue.secure.wire.hashes import u32
-from disue.secure.wire.messages import Choice, Signs, Sketch
+from disue.secure.wire.messages import Choice, Signs, Sketch, phase_of
 from disue.secure.wire.names import LeaderMissing, Refusal, SecondSum, TooFewAlive
 from disue.secure.wire.opening import Open
 from disue.secure.wire.ring import Ring, decode
 from disue.secure.wire.roster import Roster
 
-PHASES = {
-    OPEN: "keys", SEEDING: "seed", "TRAINING": "sketch", SKETCHING: "sketch", "GROUPING": "grouping", SHARING: "shares",
-    COLLECTING: "masks", CONFIRMING: "unmask", UNMASKING: "unmask", DONE: "unmask",
+STAGES = {
+    OPEN: "keys", SEEDING: "seed", SKETCHING: "sketch", SHARING: "shares", COLLECTING: "masks", CONFIRMING: "unmask",
+    UNMASKING: "unmask",
 }  # fmt: skip
 
 
@@ -239,7 +239,7 @@ class Exchange:
         for deadline in stages:
             started = time.process_time()
             self.round, more, events = machine.step(self.round, deadline)
-            self._spent(started, PHASES.get(deadline.stage, "unmask"))
+            self._spent(started, STAGES.get(deadline.stage, "keys"))
             self._note(events)
             following += more
         return following
@@ -254,13 +254,7 @@ class Exchange:
         self.cost.setdefault(phase, Cost()).seconds += time.process_time() - started
 
     def _cost(self, message: bytes) -> Cost:
-        return self.cost.setdefault(PHASE_OF.get(message[5], "keys") if len(message) > 5 else "keys", Cost())
-
-
-PHASE_OF = {
-    2: "keys", 3: "keys", 4: "keys", 5: "seed", 6: "seed", 7: "sketch", 8: "sketch", 19: "sketch", 9: "grouping",
-    10: "shares", 11: "shares", 12: "masks", 13: "unmask", 14: "unmask", 15: "unmask", 16: "unmask", 17: "unmask",
-}  # fmt: skip
+        return self.cost.setdefault(phase_of(message), Cost())
 
 
 def _indices(found: Mapping[int, object]) -> IntVector:

@@ -444,3 +444,13 @@ NAMES = {
 }  # fmt: skip
 FROM_CLIENTS = frozenset({3, 5, 7, 8, 10, 12, 14, 16, 19})
 OF_A_SUM = frozenset({10, 11, 12, 13, 14, 15, 16, 17})
+
+_PHASES = {
+    5: "seed", 6: "seed", 7: "sketch", 8: "sketch", 19: "sketch", 9: "grouping", 10: "shares", 11: "shares",
+    12: "masks", 13: "unmask", 14: "unmask", 15: "unmask", 16: "unmask", 17: "unmask",
+}  # fmt: skip
+
+
+def phase_of(message: bytes) -> str:
+    """To which part of a round's cost a message counts; what is no message, to the first."""
+    return _PHASES.get(message[5], "keys") if len(message) > 5 else "keys"
