@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
+import pytest
 from federation import Federation, changed, read, stream
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from disue.secure.client import machine as client
+from disue.secure.client import summing
 from disue.secure.client.local import Own, Policy
-from disue.secure.client.state import Aborted, Closed, State
+from disue.secure.client.state import Aborted, Closed, Part, State
 from disue.secure.server import machine
 from disue.secure.server.state import DONE, Deadline, Failed, Group, Summed, Trained, opening
-from disue.secure.wire.header import SERVER
-from disue.secure.wire.messages import SELF_SEED, Keys, Unmask
+from disue.secure.wire.codec import encode
+from disue.secure.wire.header import SERVER, Header
+from disue.secure.wire.messages import SELF_SEED, Alive, AliveProof, AliveSig, Keys, Unmask
 from disue.secure.wire.names import REFUSALS
 from disue.secure.wire.opening import SKETCH
 
@@ -86,10 +90,10 @@ class Network(RuleBasedStateMachine):
         self.pending += messages
         self.history += messages
 
-    def deliver(self, to: int, message: bytes) -> None:
+    def deliver(self, to: int, message: bytes) -> list[bytes]:
         if to == SERVER:
             self.serve(message)
-            return
+            return []
         party = self.fed.parties[to]
         before = party.state.round
         answers = party.receive(message)
@@ -102,6 +106,7 @@ class Network(RuleBasedStateMachine):
                 assert isinstance(party.events[-1], Aborted | Closed)
                 assert isinstance(party.events[-1], Closed) or type(party.events[-1].refusal) in REFUSALS
             self.drawn[to].clear()
+        return answers
 
     def forgotten(self, index: int, state: State) -> None:
         """Nothing that was drawn for the round is in the state, nor are its shares or seeds."""
@@ -212,6 +217,35 @@ class Network(RuleBasedStateMachine):
             lie["boxes"] = tuple(box for box in body.boxes if box.peer in new)
         self.deliver(to, changed(message, **lie))
 
+    def parts(self, sum_: int, stage: str) -> dict[int, Part]:
+        """Clients whose part in a sum is at a stage."""
+        rounds = {index: party.state.round for index, party in self.fed.parties.items()}
+        found = {index: one.parts[sum_] for index, one in rounds.items() if one is not None and sum_ in one.parts}
+        return {index: part for index, part in found.items() if part.stage == stage}
+
+    @precondition(lambda self: any(self.parts(sum_, "MASKED") for sum_ in (0, 1)))
+    @rule(data=st.data())
+    def attack(self, data: st.DataObject) -> None:
+        """The server itself lies: it shows one or two alive sets of its choice, and all signatures that it gets."""
+        sum_ = data.draw(st.sampled_from([sum_ for sum_ in (0, 1) if self.parts(sum_, "MASKED")]))
+        there = self.parts(sum_, "MASKED")
+        present = sorted({index for part in there.values() for index in part.present})
+        subsets = st.lists(st.sampled_from(present), unique=True, min_size=2).map(lambda some: tuple(sorted(some)))
+        sets = data.draw(st.lists(subsets, min_size=1, max_size=2))
+        signed = []
+        for index, part in there.items():
+            where = self.fed.parties[index].state.round
+            context = part.context[part.pass_]
+            header = Header(Alive.TYPE, where.number, where.attempt, SERVER, context, sum_, part.pass_)
+            answers = self.deliver(index, encode(header, Alive(data.draw(st.sampled_from(sets)))))
+            signed += [answer for answer in answers if answer[5] == AliveSig.TYPE]
+        proof = AliveProof(tuple(sorted(signed, key=lambda raw: raw[20:24])))
+        for index, part in self.parts(sum_, "ALIVE").items():
+            where = self.fed.parties[index].state.round
+            context = part.context[part.pass_]
+            header = Header(AliveProof.TYPE, where.number, where.attempt, SERVER, context, sum_, part.pass_)
+            self.deliver(index, encode(header, proof))
+
     @rule()
     def time_passes(self) -> None:
         """Deadlines of all stages; the driver goes on where it is the driver's turn."""
@@ -264,3 +298,29 @@ TestNetwork = Network.TestCase
 TestNetwork.settings = settings(
     max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holders who unmask without looking at the signatures of the others."""
+    monkeypatch.setattr(summing, "_proof", lambda state, current, part, body: summing._unmask(state, current, part))
+
+
+def floorless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holders who unmask however few are alive."""
+    monkeypatch.setattr(summing, "_enough", lambda opened, part, found, pass_: None)
+
+
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients who answer a round twice."""
+    honest = client._open
+    monkeypatch.setattr(
+        client, "_open", lambda state, *said: honest(replace(state, memory=replace(state.memory, round=-1)), *said)
+    )
+
+
+@pytest.mark.parametrize("flaw", [unproven, floorless, forgetful], ids=lambda flaw: flaw.__name__)
+def test_flaws_are_found(monkeypatch: pytest.MonkeyPatch, flaw) -> None:
+    flaw(monkeypatch)
+    many = settings(Network.TestCase.settings, max_examples=300, derandomize=True, phases=[Phase.generate])
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Network, settings=many)
