@@ -417,6 +417,10 @@ def test_a_pinned_roster_is_the_one_that_was_pinned():
     assert outcome(state, fed.roster.message(AUTHORITY))[1] == "BadSignature"
 
 
+def test_a_client_that_knows_no_authority_takes_no_roster():
+    assert outcome(roster_state(), Federation(6).roster.message(AUTHORITY))[1] == "UnexpectedMessage"
+
+
 def test_a_section_is_given_as_long_as_it_is():
     fed = Federation(6)
     fed.parties[0] = fed.party(0, inputs=lambda opened: Inputs(sections=(np.ones(1), np.ones(1), np.ones(6))))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from disue.secure.client import seed, summing
 from disue.secure.client.choice import respond
@@ -105,7 +105,6 @@ from disue.secure.wire.roster import FEWEST, Roster, load
 
 Event: TypeAlias = Aborted | Closed | None
 Step: TypeAlias = tuple[State, list[bytes], Event]
-B = TypeVar("B")
 
 ACCEPTS = {
     KEYED: (KeysList.TYPE,),
@@ -235,6 +234,8 @@ def _abort(state: State, header: Header | None, refusal: Refusal) -> list[bytes]
 def _roster(state: State, message: Message) -> Step:
     if state.round is not None:
         raise UnexpectedMessage(state.stage, "ROSTER")
+    if state.own.authority is None and state.own.pinned is None:
+        raise UnexpectedMessage("IDLE with a roster of its own", "ROSTER")
     roster = load(message.raw, authority=state.own.authority, pinned=state.own.pinned)
     if roster.version < state.memory.version:
         raise StaleRoster(roster.version, state.memory.version)
