@@ -7,10 +7,11 @@ spec without its [privacy] table is the protected run's plain twin.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from disue.core.errors import UserError
 from disue.core.orders import Sight
@@ -136,7 +137,7 @@ def presupposed(privacy: Privacy, given: Mapping[str, Any], method: AnyMethod) -
         if Sight.MOMENTS in method.expert.sight and not released:
             lot = given.get("method", {}).get("expert", {}).get("lot", LOT)
             wanted["cohort.lot"] = lot
-    if "weights" in getattr(method.aggregate, "__dataclass_fields__", {}):
+    if any(known.name == "weights" for known in dataclasses.fields(cast(Any, method.aggregate))):
         wanted["method.aggregate.weights"] = "uniform"
     rule = getattr(method.grouping, "protected", None)
     if rule is not None:
