@@ -32,3 +32,25 @@ def test_a_whole_round_costs_a_client_its_upload_and_little_else() -> None:
     sketch = rows["client", "round: sketch"]
     assert sketch.up == 64 + 16 + 4 + 4 + 2 * 256 + 64
     assert all(row.up is None for (who, _), row in rows.items() if who == "server")
+
+
+def test_what_is_multiplied_out_is_the_steps_by_hand():
+    """Of 1,000 clients: 64 partners and the self mask, 65 masks of 2 s; 64 holders; 1,000 signatures of 1 s."""
+    took = {
+        ("seal a box", "66 bytes"): 0.25,
+        ("open a box", "66 bytes"): 0.25,
+        ("key exchange", "X25519"): 0.5,
+        ("key derivation", "HKDF-SHA256"): 0.5,
+        ("verification", "Ed25519"): 1.0,
+        ("one mask", "d = 10"): 2.0,
+        ("fixed point", "d = 10"): 3.0,
+        ("hash of the upload", "d = 10"): 4.0,
+        ("add one upload", "d = 10"): 5.0,
+    }
+    steps = [module.Cost("", step, size, seconds) for (step, size), seconds in took.items()]
+    rows = {row.step: row for row in module.multiplied(steps, (10,), (1000,))}
+    assert rows["mask with 64 partners"].seconds == 3 + 65 * 2 + 4 and rows["mask with 64 partners"].up == 136 + 80
+    assert rows["keys of all, and boxes"].seconds == 1000 + 128 + 64 * 0.5
+    assert rows["add uploads, remove self masks"].seconds == 1000 * (5 + 2)
+    assert rows["remove the masks of one lost member"].seconds == 128
+    assert all("multiplied out" in row.size for row in rows.values())

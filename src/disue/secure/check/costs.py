@@ -7,7 +7,7 @@ import importlib.util
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,10 +21,11 @@ from disue.secure.check.row import keys
 from disue.secure.client.sketch import Sketcher, count_sketch
 from disue.secure.client.sketch import Streams as Keys
 from disue.secure.server.exchange import Exchange
-from disue.secure.wire import boxes, hashes, masks, ring, shamir
+from disue.secure.wire import boxes, hashes, masks, ring, rules, shamir
 from disue.secure.wire.estimate import cosines
 
 LENET, RESNET = 62_006, 11_173_962
+HEAD = 136  # bytes of a masked upload besides its numbers
 LEAST = 0.01  # seconds that one timing takes at least: shorter steps are repeated within it
 
 
@@ -52,9 +53,36 @@ def costs(quick: bool = False, repeats: int = 5, progress: Callable[[str], None]
     for who, step, size, once in _steps(quick):
         progress(f"{step}, {size}")
         out.append(Cost(who, step, size, median(once, repeats)))
+    out += multiplied(out, (LENET,) if quick else (LENET, RESNET), (100, 1000))
     for clients in (10,) if quick else (10, 100):
         progress(f"a round of {clients} clients")
         out += whole(clients, LENET)
+    return out
+
+
+def multiplied(steps: Sequence[Cost], models: Sequence[int], cohorts: Sequence[int]) -> list[Cost]:
+    """What a sum over a whole cohort takes, from the measured steps: nothing of it was carried out, as each row says.
+
+    A client masks with all others, or with 64 of more than that; it checks everybody's keys, and seals shares for all,
+    or for 64 holders.
+    """
+    took = {(cost.step, cost.size): cost.seconds for cost in steps}
+    box = took["seal a box", "66 bytes"] + took["open a box", "66 bytes"]
+    exchange = took["key exchange", "X25519"] + took["key derivation", "HKDF-SHA256"]
+    out = []
+    for d in models:
+        size = f"d = {d:,}"
+        mask, upload = took["one mask", size], HEAD + 8 * d
+        for clients in cohorts:
+            partners, holders = (min(clients - 1, most) for most in (rules.DEGREE, rules.HOLDERS))
+            said = f"{size}, {clients:,} clients, multiplied out"
+            masked = took["fixed point", size] + (partners + 1) * mask + took["hash of the upload", size]
+            out.append(Cost("client", f"mask with {partners} partners", said, masked, upload))
+            checked = clients * took["verification", "Ed25519"] + (partners + holders) * exchange + holders * box
+            out.append(Cost("client", "keys of all, and boxes", said, checked))
+            removed = clients * (took["add one upload", size] + mask)
+            out.append(Cost("server", "add uploads, remove self masks", said, removed))
+            out.append(Cost("server", "remove the masks of one lost member", said, partners * mask))
     return out
 
 
