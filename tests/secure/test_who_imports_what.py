@@ -34,3 +34,10 @@ def test_without_protection_cryptography_is_not_loaded() -> None:
     found = loaded("import disue, disue.api, disue.runs.spec, disue.methods, disue.cli.main, disue.cli.privacy")
     assert not {name for name in found if name.split(".")[0] == "cryptography" or name.startswith("disue.secure")}
     assert "cryptography" in loaded("import disue.secure.wire.boxes")
+
+
+def test_the_names_of_the_streams_stand_with_the_client_alone() -> None:
+    """What turns a seed into a sketch is not merely unused by the server: its modules do not have it."""
+    code = "import disue.secure.server.uploads, disue.secure.wire.hashes as h; print(*(f'HAS-{n}' for n in vars(h)))"
+    found = loaded(code)
+    assert "HAS-hkdf" in found and not found & {"HAS-round_seed", "HAS-stream_key", "HAS-confirmation"}

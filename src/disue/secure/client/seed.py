@@ -17,6 +17,22 @@ from disue.secure.wire.names import BoxTampered, LeaderMissing
 PART = 32
 
 
+def round_seed(contributions: Sequence[bytes], leaders: Sequence[int], of_keys: bytes) -> bytes:
+    """Hashed together and not added: whoever sees the others' part can then try values, but not choose the seed."""
+    info = hashes.label("sketch-seed") + hashes.u32(len(leaders)) + b"".join(map(hashes.u32, leaders))
+    return hashes.hkdf(b"".join(contributions), of_keys, info)
+
+
+def stream_key(seed: bytes, of_keys: bytes, name: str, slice_: int) -> bytes:
+    """`name` is "countsketch", "gaussian" or "gaussian-extra"."""
+    return hashes.hkdf(seed, of_keys, hashes.label(name) + hashes.u32(slice_))
+
+
+def confirmation(seed: bytes, of_keys: bytes) -> bytes:
+    """16 bytes that show which seed somebody holds without showing it."""
+    return hashes.hkdf(seed, of_keys, hashes.label("seed-confirm"))[:16]
+
+
 @dataclass(frozen=True)
 class Seed:
     """What all members of a cohort share and the server does not."""
@@ -27,12 +43,12 @@ class Seed:
     def streams(self, slice_: int = 0) -> Streams:
         """The keys of the sketch of one slice of the update."""
         names = ("countsketch", "gaussian", "gaussian-extra")
-        return Streams(*(hashes.stream_key(self.secret, self.of_keys, name, slice_) for name in names))
+        return Streams(*(stream_key(self.secret, self.of_keys, name, slice_) for name in names))
 
     @property
     def confirmation(self) -> bytes:
         """16 bytes by which the server sees that all have one seed."""
-        return hashes.confirmation(self.secret, self.of_keys)
+        return confirmation(self.secret, self.of_keys)
 
 
 def contribute(
@@ -78,4 +94,4 @@ def derive(
         if len(part) != PART:
             raise BoxTampered(leader)
         parts.append(part)
-    return Seed(hashes.round_seed(parts, led_by, of_keys), of_keys)
+    return Seed(round_seed(parts, led_by, of_keys), of_keys)

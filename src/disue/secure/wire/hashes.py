@@ -1,4 +1,4 @@
-"""Every hash and every derived key, by name: one label each, so that no two purposes share an input.
+"""Hashes and derived keys, by name: one label each, so that no two purposes share an input.
 
     roster_hash = H("roster", roster body)
     ctx_round   = H("round", roster_hash, u64 round, u32 attempt, H("body", ROUND_OPEN body))
@@ -114,22 +114,6 @@ def seed_box_info(of_keys: bytes, leader: int, to: int) -> bytes:
 
 def share_box_info(of_sum: bytes, member: int, holder: int) -> bytes:
     return label("box-share") + of_sum + u32(member) + u32(holder)
-
-
-def round_seed(contributions: Sequence[bytes], leaders: Sequence[int], of_keys: bytes) -> bytes:
-    """Hashed together and not added: whoever sees the others' part can then try values, but not choose the seed."""
-    info = label("sketch-seed") + u32(len(leaders)) + b"".join(map(u32, leaders))
-    return hkdf(b"".join(contributions), of_keys, info)
-
-
-def stream_key(seed: bytes, of_keys: bytes, name: str, slice_: int) -> bytes:
-    """`name` is "countsketch", "gaussian" or "gaussian-extra"."""
-    return hkdf(seed, of_keys, label(name) + u32(slice_))
-
-
-def confirmation(seed: bytes, of_keys: bytes) -> bytes:
-    """16 bytes that show which seed somebody holds without showing it."""
-    return hkdf(seed, of_keys, label("seed-confirm"))[:16]
 
 
 def pair_mask(secret: bytes, of_sum: bytes, one: int, other: int) -> bytes:
