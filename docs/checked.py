@@ -11,8 +11,8 @@ from disue.reports.words import size
 
 HEAD = """# Attacks on the protected protocol, each with its control, and what its steps cost
 
-Made by `disue privacy-check --out check.csv` and `python docs/checked.py check.csv docs/tables/privacy_check.md`, seed 0.
-A control takes one protection away, and must be caught: an experiment whose control is not is worth nothing.
+Made by `disue privacy-check --out check.csv` and then `python docs/checked.py check.csv docs/tables/privacy_check.md`.
+Seed 0. A control takes one protection away, and must be caught: an experiment whose control is not is worth nothing.
 
 | # | what | value | must be | control | value | must be |
 | --- | --- | ---: | --- | --- | ---: | --- |
@@ -47,7 +47,8 @@ def main(found: Path, page: Path) -> None:
     out += COSTS
     for row in costs:
         sent = [size(float(row[way])) if row[way] else "–" for way in ("up", "down")]
-        out += "| " + " | ".join([row["who"], row["step"], row["size"], duration(float(row["seconds"])), *sent]) + " |\n"
+        named = [row["who"], row["step"], row["size"], duration(float(row["seconds"]))]
+        out += "| " + " | ".join([*named, *sent]) + " |\n"
     page.write_text(out)
 
 
