@@ -125,6 +125,21 @@ def test_lots_are_all_or_nothing() -> None:
     assert all(row.tobytes() in same for row in statics.labels)
 
 
+def test_a_lot_that_broke_when_it_was_counted_is_not_measured() -> None:
+    """Which of its classes have a single holder is not known, and the sums for transport are over all classes."""
+    spec = spec_of("disue", privacy__dropouts={"masked": 0.06}, method__expert__lot=6)
+    run = Federate(prepare(spec), None)
+    next(iter(run))
+    protection = run.protection
+    assert protection is not None and protection.statics is not None
+    statics = protection.statics
+    broken = ~statics.labels.any(axis=1)
+    assert broken.any() and not broken.all(), "the seed loses one in some lots, and none in others"
+    assert statics.held[broken].all()
+    assert statics.whole(run.setup.ids).tolist() == np.flatnonzero(~broken).tolist()
+    run.close()
+
+
 @pytest.mark.parametrize(
     ("name", "tables", "said"),
     [
@@ -135,6 +150,11 @@ def test_lots_are_all_or_nothing() -> None:
         ("cfl", {"grouping": {"norms": "max"}}, "must see gram"),
         ("disue", {"floor": {"members": 2}}, r"method\.floor\.members is 2, below privacy\.min_group = 3"),
         ("disue", {"expert": {"lot": 5}, "k": 2}, r"method\.expert\.lot is 5, and under \[privacy\] it must be ≥ 6"),
+        ("disue", {"expert": {"lot": 0}}, r"method\.expert\.lot is 0, and under \[privacy\] it must be ≥ 6"),
+        ("disue", {"expert": {"min_class": 11}}, r"min_class is 11, above method\.expert\.lot = 10"),
+        ("disue", {"grouping": {"floor": 5}}, r"method\.grouping\.floor is 5: a lot lies within a group"),
+        ("disue", {"floor": {"members": 25}}, "method.floor.members is 25, but there are 24 clients"),
+        ("ccvr", {}, "standing lots alone"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(name: str, tables: dict[str, Any], said: str) -> None:
@@ -148,6 +168,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name: str, tables: dict[st
         ({"similarity": "sketches"}, 'Did you mean "sketch"'),
         ({"k": 300}, "power of two"),
         ({"m": 1000}, "power of two"),
+        ({"m": 2**40}, "≤ 16777216, got 1099511627776"),
+        ({"m": 128}, "≥ privacy.k = 256"),
+        ({"k": 100, "m": 4096}, "multiple of 8"),
+        ({"k": 65536}, "a matrix of 68719476736 entries"),
+        ({"update_bound": float("inf")}, "update_bound must be finite"),
+        ({"min_class": 70000}, "no class would ever be released"),
         ({"min_group": 2}, "≥ 3"),
         ({"dropouts": {"later": 0.1}}, r"Stages: keys, sketch"),
         ({"dropouts": {"shares": 1.5}}, r"\[0, 1\)"),
@@ -156,6 +182,38 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name: str, tables: dict[st
 def test_keys_of_privacy_are_checked(change: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Spec.of({**BASE, **METHODS["disue"], "privacy": {"similarity": "sketch", **change}})
+
+
+def test_shares_over_groups_are_refused_where_choices_are_shown() -> None:
+    with pytest.raises(UserError, match=r"by its shares, and under \[privacy\] sums are over groups of whole clients"):
+        Spec.of({**BASE, "method": {"name": "fedsoft"}, "privacy": {"similarity": "assign"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "tables", "said"),
+    [
+        ("fedavg", {"partition": {"clients": 2}}, "there are 2 clients, and .* needs ≥ 3"),
+        ("disue", {"partition": {"clients": 5}}, "there are 5 clients, and .* needs ≥ 6"),
+        ("disue", {"privacy": {"similarity": "sketch", "update_bound": 1e30}}, "could overflow 64 bits"),
+        ("disue", {"privacy": {"similarity": "sketch", "scale_bits": 48}}, "a sum over 24 clients could overflow"),
+    ],
+)
+def test_what_the_clients_are_too_few_or_too_many_for(name: str, tables: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        prepare(Spec.of({**BASE, "method": {"name": name}, **tables}))
+
+
+def test_what_gives_clients_away_over_many_rounds_is_said() -> None:
+    spec = spec_of("fedavg", cohort__kind="clients", method__aggregate__weights="samples")
+    said = [note for note in prepare(spec).notes if note.startswith("protected: ")]
+    assert ["changing sets" in said[0], "weigh by their samples" in said[1]] == [True, True]
+    assert not [note for note in prepare(spec_of("fedavg")).notes if note.startswith("protected: ")]
+
+
+def test_lots_grow_with_the_floor() -> None:
+    """What the protocol presupposes is enough for its own rules."""
+    method = Spec.of({**BASE, "method": {"name": "disue"}, "privacy": {"similarity": "sketch", "min_group": 6}}).build()
+    assert [method.expert.lot, method.grouping.floor] == [12, 12]  # type: ignore[attr-defined]
 
 
 class Krum:

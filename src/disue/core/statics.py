@@ -18,7 +18,8 @@ class Statics:
     """Label counts of whole lots, and which classes of a lot are held back.
 
     labels  (lots, C) int64, with those held back at zero
-    held    (lots, C) of bool: classes that some members hold, and fewer than the floor
+    held    (lots, C) of bool: classes that some members hold, and fewer than the floor; all of a lot that broke when
+            it was counted
     """
 
     lots: Lots
@@ -40,6 +41,11 @@ class Statics:
             labels[lot] += own
             holders[lot] += own > 0
         return Statics.of(lots, labels, holders, least)
+
+    def whole(self, ids: IntVector) -> IntVector:
+        """The lots all of whose members are in `ids`, without those that hold everything back."""
+        lots = self.lots.whole(ids)
+        return np.asarray(lots[~self.held[lots].all(axis=1)], np.int64)
 
     def without(self, client: int) -> IntVector:
         """The classes that a member leaves out of its moments."""

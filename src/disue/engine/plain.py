@@ -120,7 +120,7 @@ class PlainUploads:
         self._asked(Sight.MOMENTS)
         if self._statics is None:
             return self._moments(groups, under, against, per_class=per_class)
-        lots = self._statics.lots.whole(self._ids)
+        lots = self._statics.whole(self._ids)
         of_lots = self._moments(self._statics.lots.as_groups(lots), under, against, per_class=per_class)
         return self._statics.mixed(groups.among(self._ids), lots, of_lots)
 

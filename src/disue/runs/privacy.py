@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,7 @@ from typing import Any, cast
 from disue.core.errors import UserError
 from disue.core.orders import Sight
 from disue.core.uploads import Door
+from disue.parts.grouping.linkage import SURVEYED
 from disue.runs.assemble import AnyMethod
 from disue.runs.keys import key
 
@@ -28,6 +30,10 @@ SHOWS = {
 }
 ALWAYS = {Sight.SUMS, Sight.LABELS, Sight.MOMENTS}
 LOT = 10  # clients whose static quantities are summed together
+FEWEST = 3  # clients of an exchange
+BUCKETS = 2**24
+ENTRIES = 2**28  # of the Gaussian matrix, k · m: 2 GiB
+STATIC = {Sight.LABELS, Sight.MOMENTS}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ class Privacy:
         return self.m or 16 * self.k
 
     @property
+    def lot_floor(self) -> int:
+        """Clients of a lot below which nothing static is summed."""
+        return 2 * self.min_group
+
+    @property
     def class_floor(self) -> int:
         return self.min_class or self.min_group
 
@@ -89,14 +100,8 @@ def check(privacy: Privacy, method: AnyMethod) -> None:
         raise UserError(
             'privacy.similarity needs the package "cryptography": pip install "disue[secure]"', key="privacy.similarity"
         )
-    if privacy.m and privacy.m & (privacy.m - 1):
-        raise UserError(f"privacy.m must be a power of two, got {privacy.m}", key="privacy.m", found=privacy.m)
-    if not privacy.m and privacy.k & (privacy.k - 1):
-        raise UserError(
-            f"privacy.k must be a power of two unless privacy.m is given, got {privacy.k}",
-            key="privacy.k",
-            found=privacy.k,
-        )
+    _sketches(privacy)
+    _bound(privacy)
     for stage, share in privacy.dropouts.items():
         if stage not in STAGES:
             raise UserError(
@@ -114,38 +119,157 @@ def check(privacy: Privacy, method: AnyMethod) -> None:
             key="method.floor.members",
             found=least,
         )
-    for name in ("lot", "min_class"):
-        low = 2 * privacy.min_group if name == "lot" else privacy.class_floor
-        value = getattr(method.expert, name, low)
-        if method.expert.sight & {Sight.LABELS, Sight.MOMENTS} and value < low:
+    if Sight.CHOICE in privacy.door.offers and getattr(method.start, "choice", "none") == "shares":
+        raise UserError(
+            "the method counts each client in several groups by its shares, and under [privacy] sums are over groups "
+            "of whole clients: take another method",
+            key="method.start.choice",
+            found="shares",
+        )
+    if method.expert.sight & STATIC:
+        _static(privacy, method)
+
+
+def _sketches(privacy: Privacy) -> None:
+    k, m = privacy.k, privacy.m
+    if m and m & (m - 1):
+        raise UserError(f"privacy.m must be a power of two, got {m}", key="privacy.m", found=m)
+    if not m and k & (k - 1):
+        raise UserError(
+            f"privacy.k must be a power of two unless privacy.m is given, got {k}", key="privacy.k", found=k
+        )
+    if k % 8:
+        raise UserError(f"privacy.k must be a multiple of 8, got {k}", key="privacy.k", found=k)
+    if m and not k <= m <= BUCKETS:
+        raise UserError(
+            f"privacy.m must be ≥ privacy.k = {k} and ≤ {BUCKETS}, got {m}", key="privacy.m", found=m
+        )  # fewer buckets than numbers: the numbers would say the same again
+    if k * privacy.buckets > ENTRIES:
+        raise UserError(
+            f"privacy.k is {k} and privacy.m {privacy.buckets}: each client would fill a matrix of "
+            f"{k * privacy.buckets} entries, and at most {ENTRIES} are allowed",
+            key="privacy.k",
+            found=k,
+        )
+
+
+def _bound(privacy: Privacy) -> None:
+    if not math.isfinite(privacy.update_bound):
+        raise UserError(
+            f"privacy.update_bound must be finite, got {privacy.update_bound}",
+            key="privacy.update_bound",
+            found=privacy.update_bound,
+        )
+
+
+def _static(privacy: Privacy, method: AnyMethod) -> None:
+    """Whether the expert's label counts and moments can be summed over lots."""
+    if not _has(method.expert, "lot"):
+        raise UserError(
+            "the expert sums label counts or moments over whoever is there, and under [privacy] they are summed over "
+            'standing lots alone: take method.expert.kind = "distil", which has lots',
+            key="method.expert",
+        )
+    lot, least = (int(getattr(method.expert, name)) for name in ("lot", "min_class"))
+    for name, value, low in (("lot", lot, privacy.lot_floor), ("min_class", least, privacy.class_floor)):
+        if value < low:
             raise UserError(
                 f"method.expert.{name} is {value}, and under [privacy] it must be ≥ {low}",
                 key=f"method.expert.{name}",
                 found=value,
             )
+    if least > lot:
+        raise UserError(
+            f"method.expert.min_class is {least}, above method.expert.lot = {lot}: no class would ever be released",
+            key="method.expert.min_class",
+            found=least,
+        )
+    floor = getattr(method.grouping, "floor", privacy.lot_floor)
+    if _surveyed(method) and floor < privacy.lot_floor:
+        raise UserError(
+            f"method.grouping.floor is {floor}: a lot lies within a group, and under [privacy] it needs ≥ "
+            f"{privacy.lot_floor} clients",
+            key="method.grouping.floor",
+            found=floor,
+        )
+
+
+def check_clients(privacy: Privacy, method: AnyMethod, clients: int, cohort: int) -> None:
+    """One sentence about what so many clients cannot be asked for; cohort: about how many are asked in a round."""
+    if not privacy.on:
+        return
+    least = privacy.lot_floor if method.expert.sight & STATIC else FEWEST
+    least = max(least, privacy.min_group)
+    if clients < least:
+        raise UserError(
+            f"there are {clients} clients, and what is asked of them under [privacy] needs ≥ {least}",
+            key="partition.clients",
+            found=clients,
+        )
+    from disue.secure.server.sections import MOST
+    from disue.secure.wire.ring import fits
+
+    surveys = Sight.COSINE in method.grouping.sight and getattr(method.grouping, "when", "survey") == "survey"
+    weights = {method.aggregate.weights} | ({getattr(method.grouping, "weights", "samples")} if surveys else set())
+    weight = 1.0 if weights == {"uniform"} else MOST
+    most = max(cohort, min(clients, SURVEYED)) if surveys else cohort
+    if not fits(most, privacy.update_bound, weight, privacy.scale_bits):
+        raise UserError(
+            f"privacy.update_bound is {privacy.update_bound:g} and privacy.scale_bits {privacy.scale_bits}: a sum over "
+            f"{most} clients could overflow 64 bits; lower one of them",
+            key="privacy.scale_bits",
+            found=privacy.scale_bits,
+        )
+
+
+def remarks(privacy: Privacy, method: AnyMethod, cohort: str) -> tuple[str, ...]:
+    """What is asked for that gives single clients away over many rounds; cohort: its kind."""
+    if not privacy.on:
+        return ()
+    out = []
+    if cohort != "lots":
+        out.append(
+            f'protected: with cohort.kind = "{cohort}" sums are over changing sets: what a client\'s updates have in '
+            'common over the rounds can be worked out from them; cohort.kind = "lots" hides it'
+        )
+    if method.aggregate.weights != "uniform":
+        out.append(
+            "protected: clients weigh by their samples, and how many each holds can be worked out from the sums of "
+            "many rounds"
+        )
+    return tuple(out)
 
 
 def presupposed(privacy: Privacy, given: Mapping[str, Any], method: AnyMethod) -> dict[str, Any]:
     """Dotted keys that the protocol presupposes, as far as they are not given."""
     if not privacy.on:
         return {}
-    static = bool(method.expert.sight & {Sight.LABELS, Sight.MOMENTS})
+    static = bool(method.expert.sight & STATIC) and _has(method.expert, "lot")
+    size = max(LOT, privacy.lot_floor)
     released = int(getattr(method.expert, "releases", 0)) > 0
     wanted: dict[str, Any] = {"cohort.kind": "lots", "method.floor.members": privacy.min_group}
     if static:
-        wanted |= {"method.expert.lot": LOT, "method.expert.min_class": privacy.class_floor}
+        wanted |= {"method.expert.lot": size, "method.expert.min_class": privacy.class_floor}
         if Sight.MOMENTS in method.expert.sight and not released:
-            lot = given.get("method", {}).get("expert", {}).get("lot", LOT)
-            wanted["cohort.lot"] = lot
-    if any(known.name == "weights" for known in dataclasses.fields(cast(Any, method.aggregate))):
+            lot = int(getattr(method.expert, "lot", 0)) if _given(given, "method.expert.lot") else size
+            wanted["cohort.lot"] = max(lot, 1)  # of a lot that is too small `check` speaks
+    if _has(method.aggregate, "weights"):
         wanted["method.aggregate.weights"] = "uniform"
     rule = getattr(method.grouping, "protected", None)
     if rule is not None:
         wanted |= {f"method.grouping.{name}": value for name, value in rule().items()}
     if hasattr(method.grouping, "floor"):
-        surveyed = getattr(method.grouping, "when", "") == "survey"
-        wanted["method.grouping.floor"] = LOT if surveyed and static else privacy.min_group
+        wanted["method.grouping.floor"] = size if _surveyed(method) and static else privacy.min_group
     return {dotted: value for dotted, value in wanted.items() if not _given(given, dotted)}
+
+
+def _has(part: object, name: str) -> bool:
+    """Whether a part has a key of this name."""
+    return any(known.name == name for known in dataclasses.fields(cast(Any, part)))
+
+
+def _surveyed(method: AnyMethod) -> bool:
+    return getattr(method.grouping, "when", "") == "survey"
 
 
 def _given(tables: Mapping[str, Any], dotted: str) -> bool:

@@ -23,6 +23,7 @@ from disue.core.streams import Streams
 from disue.core.uploads import PLAIN
 from disue.core.world import Census, World
 from disue.models import default_for
+from disue.runs import privacy
 from disue.runs.assemble import AnyMethod, mark_of
 from disue.runs.folder import FORMAT
 from disue.runs.spec import Spec
@@ -189,7 +190,7 @@ def prepare(
         public=share,
     )
     ids, late = newcomers_of(spec, federation.ids)
-    spec.cohort_size(ids.size)
+    cohort = spec.cohort_size(ids.size)
     shape = Shape(dataset.shape, dataset.kind, dataset.classes)
     model_seed = int(spec.model.get("seed", spec.seed))
     table = model_of(spec, method)
@@ -199,6 +200,8 @@ def prepare(
         return network_of(table, shape, Streams(model_seed), index + 1)[1]
 
     refuse(method, spec.privacy.door if spec.privacy.on else PLAIN, str(spec.method["name"]))
+    privacy.check_clients(spec.privacy, method, ids.size, cohort)
+    notes += privacy.remarks(spec.privacy, method, spec.cohort.kind)
     sizes = federation.sizes_of(ids)
     public, public_labels = None, None
     if REAL in mark:
@@ -229,6 +232,11 @@ def prepare(
     k = getattr(method.grouping, "k", None)
     if k is not None and k > ids.size:
         raise UserError(f"method.k is {k}, but there are {ids.size} clients", key="method.k")
+    if method.floor.members > ids.size:
+        raise UserError(
+            f"method.floor.members is {method.floor.members}, but there are {ids.size} clients",
+            key="method.floor.members",
+        )
     return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
 
 

@@ -10,6 +10,8 @@ gram, vectors   not offered: lengths and single updates are what is hidden
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from disue.core.checks import Float64, IntVector, Matrix, Vector
@@ -137,7 +139,7 @@ class SecureUploads:
         vector = self._orders.starts[0] if under is None else under
         crossed = against is not None
         lots, rows = [], []
-        for lot in statics.lots.whole(self.ids).tolist():
+        for lot in statics.whole(self.ids).tolist():
             task = Measure(vector, against, per_class, np.flatnonzero(statics.held[lot]).astype(np.int64))
             members = statics.lots.members(lot)
             asked = sections.moments(
@@ -196,11 +198,18 @@ class SecureUploads:
 
 
 def counted(session: Session, lots: Lots, least: int) -> Statics:
-    """Label counts of all lots, taken once in a run. A lot that did not come whole tells nothing of itself."""
+    """Label counts of all lots, taken once in a run.
+
+    A lot that did not come whole tells nothing of itself, and is not measured later either: which of its classes too
+    few hold is not known, and what transport needs is summed over classes before that would be found out.
+    """
     classes = session.layout.classes
     labels, holders = np.zeros((lots.count, classes), np.int64), np.zeros((lots.count, classes), np.int64)
+    broken = np.ones(lots.count, bool)
     for lot in range(lots.count):
         found = session.of_lot(Count(), lots.members(lot), sections.counts(classes))
         if found is not None:
             labels[lot], holders[lot] = np.rint(found["counts"]), np.rint(found["holders"])
-    return Statics.of(lots, labels, holders, least)
+            broken[lot] = False
+    statics = Statics.of(lots, labels, holders, least)
+    return replace(statics, held=statics.held | broken[:, None])
