@@ -127,7 +127,7 @@ def test_lots_are_all_or_nothing() -> None:
 
 def test_a_lot_that_broke_when_it_was_counted_is_not_measured() -> None:
     """Which of its classes have a single holder is not known, and the sums for transport are over all classes."""
-    spec = spec_of("disue", privacy__dropouts={"masked": 0.06}, method__expert__lot=6)
+    spec = spec_of("disue", privacy__dropouts={"masked": 0.1}, method__expert__lot=6)
     run = Federate(prepare(spec), None)
     next(iter(run))
     protection = run.protection
@@ -208,6 +208,12 @@ def test_what_gives_clients_away_over_many_rounds_is_said() -> None:
     said = [note for note in prepare(spec).notes if note.startswith("protected: ")]
     assert ["changing sets" in said[0], "weigh by their samples" in said[1]] == [True, True]
     assert not [note for note in prepare(spec_of("fedavg")).notes if note.startswith("protected: ")]
+
+
+@pytest.mark.parametrize("mode", ["sketch", "sketch-bits"])
+def test_where_no_update_has_a_direction_nobody_is_compared(mode: str) -> None:
+    run = play(spec_of("clustered", rounds=1, local__lr=1e-30, privacy__similarity=mode))
+    assert run.protection is not None and run.setup.method.standing(run.state).numbers.size <= 1
 
 
 def test_lots_grow_with_the_floor() -> None:

@@ -66,6 +66,8 @@ class SecureUploads:
 
     def _sketched(self) -> None:
         self._present, sketches = self._exchange.sketches()
+        if not self._present.size:
+            return
         k = self._session.terms.k
         values = [
             cosines_of_bits(rows.astype(np.uint8), k) if rows.dtype == np.uint8 else cosines(rows.astype(np.int16))
