@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,19 @@ def test_a_lot_that_broke_when_it_was_counted_is_not_measured() -> None:
     protection = run.protection
     assert protection is not None and protection.statics is not None
     statics = protection.statics
-    broken = ~statics.labels.any(axis=1)
+    broken = statics.broken
     assert broken.any() and not broken.all(), "the seed loses one in some lots, and none in others"
-    assert statics.held[broken].all()
+    assert statics.held[broken].all() and not statics.labels[broken].any()
     assert statics.whole(run.setup.ids).tolist() == np.flatnonzero(~broken).tolist()
+    protection.clients.privacy = dataclasses.replace(protection.clients.privacy, dropouts={})
+    protection.begin(1)
+    clear = Federate(prepare(twin_of(spec)), None)
+    next(iter(clear))
+    assert clear.engine.statics is not None and not protection.statics.broken.any(), "they are asked again"
+    assert protection.statics.labels.tolist() == clear.engine.statics.labels.tolist()
+    assert protection.statics.held.tolist() == clear.engine.statics.held.tolist()
     run.close()
+    clear.close()
 
 
 @pytest.mark.parametrize(
@@ -206,6 +215,7 @@ def test_what_the_clients_are_too_few_or_too_many_for(name: str, tables: dict[st
 def test_what_gives_clients_away_over_many_rounds_is_said() -> None:
     spec = spec_of("fedavg", cohort__kind="clients", method__aggregate__weights="samples")
     said = [note for note in prepare(spec).notes if note.startswith("protected: ")]
+    assert any("lots of 2" in note for note in prepare(spec_of("fedavg", cohort__lot=2)).notes)
     assert ["changing sets" in said[0], "weigh by their samples" in said[1]] == [True, True]
     assert not [note for note in prepare(spec_of("fedavg")).notes if note.startswith("protected: ")]
 

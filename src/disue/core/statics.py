@@ -18,19 +18,37 @@ class Statics:
     """Label counts of whole lots, and which classes of a lot are held back.
 
     labels  (lots, C) int64, with those held back at zero
-    held    (lots, C) of bool: classes that some members hold, and fewer than the floor; all of a lot that broke when
-            it was counted
+    held    (lots, C) of bool: classes that some members hold, and fewer than the floor; all of a broken lot
+    broken  (lots,) of bool: lots that did not come whole when they were counted, and tell nothing until they do
     """
 
     lots: Lots
     labels: IntVector
     held: Mask
+    broken: Mask
 
     @staticmethod
     def of(lots: Lots, labels: IntVector, holders: IntVector, least: int) -> Statics:
         """From the sums (lots, C) of label counts and of those who hold a class; `least` holders are asked for."""
         held = (holders > 0) & (holders < least)
-        return Statics(lots, np.where(held, 0, labels).astype(np.int64), held)
+        return Statics(lots, np.where(held, 0, labels).astype(np.int64), held, np.zeros(lots.count, bool))
+
+    @staticmethod
+    def unknown(lots: Lots, classes: int) -> Statics:
+        """Before anything was counted."""
+        shape = lots.count, classes
+        return Statics(lots, np.zeros(shape, np.int64), np.ones(shape, bool), np.ones(lots.count, bool))
+
+    def told(self, lot: int, labels: IntVector, holders: IntVector, least: int) -> Statics:
+        """With the counts (C,) of one more lot."""
+        held = (holders > 0) & (holders < least)
+        at = np.arange(self.lots.count) == lot
+        return Statics(
+            self.lots,
+            np.where(at[:, None], np.where(held, 0, labels)[None], self.labels).astype(np.int64),
+            np.where(at[:, None], held[None], self.held),
+            self.broken & ~at,
+        )
 
     @staticmethod
     def counted(lots: Lots, clients: Clients, classes: int, least: int) -> Statics:
@@ -43,9 +61,9 @@ class Statics:
         return Statics.of(lots, labels, holders, least)
 
     def whole(self, ids: IntVector) -> IntVector:
-        """The lots all of whose members are in `ids`, without those that hold everything back."""
+        """The lots all of whose members are in `ids`, without the broken ones."""
         lots = self.lots.whole(ids)
-        return np.asarray(lots[~self.held[lots].all(axis=1)], np.int64)
+        return np.asarray(lots[~self.broken[lots]], np.int64)
 
     def without(self, client: int) -> IntVector:
         """The classes that a member leaves out of its moments."""

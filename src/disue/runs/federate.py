@@ -170,8 +170,7 @@ class Federate:
         if lots.static is None:
             return 0
         if self.protection is not None:
-            if self.protection.statics is None:
-                self.protection.stand(lots.static, least(self.setup.method))
+            self.protection.stand(lots.static)
             return 0  # the protocol counts its own bytes
         classes = self.setup.world.layout.classes
         self.engine.statics = Statics.counted(lots.static, self.setup.federation, classes, least(self.setup.method))

@@ -222,8 +222,8 @@ def check_clients(privacy: Privacy, method: AnyMethod, clients: int, cohort: int
         )
 
 
-def remarks(privacy: Privacy, method: AnyMethod, cohort: str) -> tuple[str, ...]:
-    """What is asked for that gives single clients away over many rounds; cohort: its kind."""
+def remarks(privacy: Privacy, method: AnyMethod, cohort: str, lot: int) -> tuple[str, ...]:
+    """What is asked for that gives single clients away over many rounds; cohort: its kind, and the clients of a lot."""
     if not privacy.on:
         return ()
     out = []
@@ -231,6 +231,11 @@ def remarks(privacy: Privacy, method: AnyMethod, cohort: str) -> tuple[str, ...]
         out.append(
             f'protected: with cohort.kind = "{cohort}" sums are over changing sets: what a client\'s updates have in '
             'common over the rounds can be worked out from them; cohort.kind = "lots" hides it'
+        )
+    elif lot < privacy.min_group:
+        out.append(
+            f"protected: cohorts are drawn by lots of {lot}, and what those have in common over the rounds can be "
+            f"worked out from sums; cohort.lot ≥ {privacy.min_group} hides it among as many"
         )
     if method.aggregate.weights != "uniform":
         out.append(

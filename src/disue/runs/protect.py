@@ -29,6 +29,7 @@ from disue.engine.engine import Engine
 from disue.engine.measure import ClientMoments
 from disue.engine.plain import PlainUploads
 from disue.runs.folder import Row
+from disue.runs.lots import least
 from disue.runs.privacy import Privacy
 from disue.runs.protected import warned
 from disue.secure.client.crowd import Crowd
@@ -285,21 +286,29 @@ class Protection:
             self.transcript,
         )  # fmt: skip
         self.statics: Statics | None = None
+        self._least = least(setup.method)
         self._size = 0  # of transcript.bin
 
     def begin(self, round: int) -> None:
         self.session.begin(round)
         self.clients.crowds, self.clients.models_down = [], 0
+        self._count()
 
     def door(self, orders: Orders, plain: PlainUploads) -> Uploads:
         """What the method sees of these answers."""
         self.clients.answers = {answer.id: answer for answer in plain.answers}
         return ProtectedDoor(self.world, orders, self.session, self.statics, plain)
 
-    def stand(self, lots: Lots, least: int) -> Statics:
-        """Counts the labels of all lots; these lots stand from here on."""
-        self.statics = counted(self.session, lots, least)
-        return self.statics
+    def stand(self, lots: Lots) -> None:
+        """These lots stand from here on. Counts their labels, unless they were counted before."""
+        if self.statics is None:
+            self.statics = Statics.unknown(lots, self.world.layout.classes)
+            self._count()
+
+    def _count(self) -> None:
+        """Lots that broke are asked again in every round until they come whole."""
+        if self.statics is not None and self.statics.broken.any():
+            self.statics = counted(self.session, self.statics, self._least)
 
     def short(self, row: Row) -> tuple[str, ...]:
         """A sentence where the sketch is too short for what the grouping measured."""
@@ -365,7 +374,8 @@ class Protection:
         }
         out: dict[str, Any] = {"memories": memories, "transcript": self._size}
         if self.statics is not None:
-            out["labels"], out["held"] = self.statics.labels.tolist(), self.statics.held.astype(int).tolist()
+            for name in ("labels", "held", "broken"):
+                out[name] = getattr(self.statics, name).astype(int).tolist()
         return out
 
     def restore(self, plain: Mapping[str, Any], lots: Lots | None, folder: Path) -> None:
@@ -383,4 +393,5 @@ class Protection:
         if lots is not None:
             if "labels" not in plain:
                 raise UserError("the checkpoint lacks the label counts of the lots", key="checkpoint")
-            self.statics = Statics(lots, np.array(plain["labels"], np.int64), np.array(plain["held"], bool))
+            held, broken = (np.array(plain[name], bool) for name in ("held", "broken"))
+            self.statics = Statics(lots, np.array(plain["labels"], np.int64), held, broken)

@@ -201,7 +201,7 @@ def prepare(
 
     refuse(method, spec.privacy.door if spec.privacy.on else PLAIN, str(spec.method["name"]))
     privacy.check_clients(spec.privacy, method, ids.size, cohort)
-    notes += privacy.remarks(spec.privacy, method, spec.cohort.kind)
+    notes += privacy.remarks(spec.privacy, method, spec.cohort.kind, spec.cohort.lot)
     sizes = federation.sizes_of(ids)
     public, public_labels = None, None
     if REAL in mark:

@@ -10,15 +10,12 @@ gram, vectors   not offered: lengths and single updates are what is hidden
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from disue.core.checks import Float64, IntVector, Matrix, Vector
 from disue.core.errors import UserError
 from disue.core.groups import Groups
 from disue.core.layout import WHOLE, Part
-from disue.core.lots import Lots
 from disue.core.orders import Orders, Sight, common_of
 from disue.core.statics import Statics
 from disue.core.uploads import Gram, GroupSums, Moments
@@ -199,19 +196,16 @@ class SecureUploads:
         return UserError(f"the protected door never shows {sight.value}", key="privacy.similarity", found=sight.value)
 
 
-def counted(session: Session, lots: Lots, least: int) -> Statics:
-    """Label counts of all lots, taken once in a run.
+def counted(session: Session, statics: Statics, least: int) -> Statics:
+    """Label counts of all lots that are not known yet.
 
-    A lot that did not come whole tells nothing of itself, and is not measured later either: which of its classes too
-    few hold is not known, and what transport needs is summed over classes before that would be found out.
+    A lot that did not come whole tells nothing of itself, and is not measured until it does: which of its classes too
+    few hold is not known, and what transport needs is summed over classes before that would be found out. Counting it
+    again tells nothing more, since it is the same lot.
     """
-    classes = session.layout.classes
-    labels, holders = np.zeros((lots.count, classes), np.int64), np.zeros((lots.count, classes), np.int64)
-    broken = np.ones(lots.count, bool)
-    for lot in range(lots.count):
-        found = session.of_lot(Count(), lots.members(lot), sections.counts(classes))
+    for lot in np.flatnonzero(statics.broken).tolist():
+        found = session.of_lot(Count(), statics.lots.members(lot), sections.counts(session.layout.classes))
         if found is not None:
-            labels[lot], holders[lot] = np.rint(found["counts"]), np.rint(found["holders"])
-            broken[lot] = False
-    statics = Statics.of(lots, labels, holders, least)
-    return replace(statics, held=statics.held | broken[:, None])
+            counts, holders = (np.rint(found[name]).astype(np.int64) for name in ("counts", "holders"))
+            statics = statics.told(lot, counts, holders, least)
+    return statics
