@@ -320,6 +320,7 @@ class Protection:
 
     def costs(self, round: int) -> list[Row]:
         """The rows of privacy.csv for the round that was played: of clients the median and the most, in seconds."""
+        self.session.end()
         client: dict[str, dict[int, float]] = {}
         for crowd in self.clients.crowds:
             for phase, seconds in crowd.seconds.items():

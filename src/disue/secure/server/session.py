@@ -143,6 +143,11 @@ class Session:
             return None
         return named.read_passes(first[0].sections, second[0].sections)
 
+    def end(self) -> None:
+        """Closes the exchanges of the round: clients of whom no sum was asked still hold keys, and erase them now."""
+        for exchange in self.exchanges:
+            exchange.close()
+
     def said(self) -> list[str]:
         """Sentences about refusals, losses and sums that failed in this round's exchanges."""
         out = list(self.notes)
