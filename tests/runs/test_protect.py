@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
+import io
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,42 @@ def test_a_protected_run_repeats_and_resumes_bit_for_bit(tmp_path: Path) -> None
     assert (tmp_path / "whole" / "transcript.bin").read_bytes() == (tmp_path / "cut" / "transcript.bin").read_bytes()
     kept = ("round", "phase", "clients", "bytes_up", "bytes_down")
     assert [[row[k] for k in kept] for row in rows] == [[row[k] for k in kept] for row in again]
+
+
+def test_a_transcript_with_a_gap_is_not_gone_on_with(tmp_path: Path) -> None:
+    spec = spec_of("fedavg", privacy__transcript=True)
+    with pytest.raises(disue.api.Stopped):
+        disue.run(spec, tmp_path, report=False, on_round=lambda r: "stop" if r.round == 2 else None)
+    path = tmp_path / "transcript.bin"
+    for short in (path.stat().st_size - 1, 0):
+        os.truncate(path, short)
+        with pytest.raises(UserError, match=rf"holds {short} bytes, and \d+ were written"):
+            disue.resume(tmp_path, report=False)
+
+
+def test_a_full_disk_leaves_the_transcript_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Federate(prepare(spec_of("fedavg", privacy__transcript=True)), None)
+    rounds = iter(run)
+    next(rounds)
+    assert next(rounds).round == 1 and run.protection is not None
+    run.protection.written(tmp_path)
+    before = (tmp_path / "transcript.bin").read_bytes()
+    next(rounds)
+
+    class Full(io.FileIO):
+        def write(self, content: Any) -> int:
+            super().write(content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda path, mode: Full(path, mode.replace("b", "")))
+        with pytest.raises(UserError, match=r"transcript\.bin: cannot be written"):
+            run.protection.written(tmp_path)
+    assert (tmp_path / "transcript.bin").read_bytes() == before
+    run.protection.written(tmp_path)
+    assert (tmp_path / "transcript.bin").read_bytes()[: len(before)] == before
+    assert (tmp_path / "transcript.bin").stat().st_size > len(before)
+    run.close()
 
 
 def test_dropouts_at_every_stage_leave_a_sum_over_the_rest_or_none() -> None:

@@ -6,6 +6,7 @@ What the run's record shows of single clients (their losses, their ends for eval
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -360,9 +361,11 @@ class Protection:
         try:
             with path.open("ab") as file:
                 file.write(self.transcript.pack())
-                self._size = file.tell()
         except OSError as error:
+            with contextlib.suppress(OSError):  # what is half written is cut off again, where that is allowed
+                os.truncate(path, self._size)
             raise unwritable(path, error) from error
+        self._size = path.stat().st_size
         self.transcript.messages.clear()
 
     # -- for a checkpoint ---------------------------------------------------------------------------------
@@ -381,8 +384,16 @@ class Protection:
 
     def restore(self, plain: Mapping[str, Any], lots: Lots | None, folder: Path) -> None:
         self._size = int(plain.get("transcript", 0))
-        if (folder / TRANSCRIPT).exists():
-            os.truncate(folder / TRANSCRIPT, self._size)
+        path = folder / TRANSCRIPT
+        there = path.stat().st_size if path.exists() else 0
+        if there < self._size:
+            raise UserError(
+                f"{path}: holds {there} bytes, and {self._size} were written by the round to go on from; a transcript "
+                "with a gap shows nothing, so the run does not go on",
+                key="privacy.transcript",
+            )
+        if path.exists():
+            os.truncate(path, self._size)
         for client, (version, round, attempt, known, choices) in plain.get("memories", {}).items():
             self.clients.memories[int(client)] = Memory(
                 version,
