@@ -40,19 +40,23 @@ def of_client(
 ) -> ClientMoments:
     """The moments of a client's training data. Evaluation mode, with the statistics of the vector itself.
 
-    without  classes whose samples are left out of counts, sums and second moments (of what tells no class they are not)
+    without  classes whose samples are left out of everything: of cross moments too, or their difference to the second
+             moments would be those of the classes held back
     """
-    keep = np.ones(y.size, bool) if without is None or not without.size else ~np.isin(y, without)
-    everything = network.features(under, x).astype(np.float64)
-    seen, labels = everything[keep], y[keep]
+    if without is not None and without.size:
+        keep = ~np.isin(y, without)
+        x, y = x[keep], y[keep]
+    if not y.size:
+        return nothing(network.layout.features, classes, per_class=per_class, crossed=against is not None)
+    seen = network.features(under, x).astype(np.float64)
     f = seen.shape[1]
-    one_hot = np.zeros((classes, labels.size))
-    one_hot[labels, np.arange(labels.size)] = 1.0
+    one_hot = np.zeros((classes, y.size))
+    one_hot[y, np.arange(y.size)] = 1.0
     across = np.ascontiguousarray(seen.T)  # (features, n)
     if per_class:
         second = np.zeros((classes, f, f))
-        for label in np.unique(labels):
-            of = np.ascontiguousarray(across[:, labels == label])
+        for label in np.unique(y):
+            of = np.ascontiguousarray(across[:, y == label])
             second[label] = symmetric(product(of, of))
     else:
         second = symmetric(product(across, across))
@@ -60,9 +64,15 @@ def of_client(
     if against is not None:
         earlier = network.features(against, x).astype(np.float64)
         before = np.ascontiguousarray(np.concatenate([earlier, np.ones((y.size, 1))], axis=1).T)  # (features + 1, n)
-        after = across if keep.all() else np.ascontiguousarray(everything.T)
-        xx, xy = symmetric(product(before, before)), product(before, after)
-    return ClientMoments(np.bincount(labels, minlength=classes), product(one_hot, across), second, xx, xy)
+        xx, xy = symmetric(product(before, before)), product(before, across)
+    return ClientMoments(np.bincount(y, minlength=classes), product(one_hot, across), second, xx, xy)
+
+
+def nothing(f: int, classes: int, *, per_class: bool, crossed: bool) -> ClientMoments:
+    """The moments of no sample."""
+    second = np.zeros((classes, f, f) if per_class else (f, f))
+    cross = (np.zeros((f + 1, f + 1)), np.zeros((f + 1, f))) if crossed else (None, None)
+    return ClientMoments(np.zeros(classes, np.int64), np.zeros((classes, f)), second, *cross)
 
 
 def summed(

@@ -191,7 +191,7 @@ class _Counted(_Bring):
 
 
 class _Measured(_Bring):
-    """All of a lot measure at once, without the classes that it held back when it was counted."""
+    """All of a lot measure at once, without the classes that too few of them hold."""
 
     def __init__(
         self, world: World, engine: Engine, task: Measure, here: list[int], labels: Mapping[int, IntVector]
@@ -214,18 +214,16 @@ class _Measured(_Bring):
 
     def inputs(self, client: int, opened: Open) -> Inputs:
         holds = (self.labels[client] > 0).astype(np.float64)
-        first: list[Float64] = [holds]
-        if self.task.against is not None:
-            found = self.of(client, self.task.held)
-            assert found.xx is not None and found.xy is not None
-            first += [sections.packed(found.xx), found.xy.reshape(-1)]
 
         def second(holders: IntVector) -> list[Float64]:
             held = np.flatnonzero((holders > 0) & (holders < opened.min_class)).astype(np.int64)
             one = self.of(client, held)
-            return [one.counts.astype(np.float64), one.sums.reshape(-1), sections.packed(one.second)]
+            said = [one.counts.astype(np.float64), one.sums.reshape(-1), sections.packed(one.second)]
+            if one.xx is not None and one.xy is not None:
+                said += [sections.packed(one.xx), one.xy.reshape(-1)]
+            return said
 
-        return Inputs(sections=first, second=second)
+        return Inputs(sections=[holds], second=second)
 
 
 def policy(privacy: Privacy) -> Policy:

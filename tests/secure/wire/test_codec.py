@@ -346,4 +346,4 @@ def test_names():
 
 
 def test_kinds_of_sections_are_named():
-    assert len(KINDS) == 10 and len(set(KINDS.values())) == 10
+    assert len(KINDS) == 12 and len(set(KINDS.values())) == 10

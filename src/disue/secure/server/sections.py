@@ -93,8 +93,8 @@ def moments(classes: int, features: int, members: int, *, per_class: bool, cross
     if crossed:
         names += ["xx", "xy"]
         square = (features + 1) * (features + 2) // 2
-        out.append(Section(opening.EXTRA, STATIC, square, second, SECOND))
-        out.append(Section(opening.EXTRA, STATIC, (features + 1) * features, second, SECOND))
+        out.append(Section(opening.CROSS_BEFORE, STATIC, square, second, SECOND))
+        out.append(Section(opening.CROSS_BETWEEN, STATIC, (features + 1) * features, second, SECOND))
     return Named(tuple(names), tuple(out))
 
 

@@ -139,7 +139,7 @@ class SecureUploads:
         crossed = against is not None
         lots, rows = [], []
         for lot in statics.whole(self.ids).tolist():
-            task = Measure(vector, against, per_class, np.flatnonzero(statics.held[lot]).astype(np.int64))
+            task = Measure(vector, against, per_class)
             members = statics.lots.members(lot)
             asked = sections.moments(
                 layout.classes, layout.features, members.size, per_class=per_class, crossed=crossed

@@ -17,13 +17,15 @@ ALL_STARTS = 0xFFFFFFFF  # the client receives every start and chooses
 OWN_START = 0xFFFFFFFE  # the client starts from its own model, which the server does not know
 
 WEIGHT, MEMBERS, UPDATE, SQNORM, LABELS, MOMENT_COUNTS, MOMENT_SUMS, MOMENT_SECOND, EXTRA, CONTRIBUTORS = range(1, 11)
+CROSS_BEFORE, CROSS_BETWEEN = 11, 12
 KINDS = {
     WEIGHT: "weight", MEMBERS: "members", UPDATE: "update", SQNORM: "sqnorm", LABELS: "labels",
     MOMENT_COUNTS: "moment counts", MOMENT_SUMS: "moment sums", MOMENT_SECOND: "moment second", EXTRA: "extra",
-    CONTRIBUTORS: "contributors",
+    CONTRIBUTORS: "contributors", CROSS_BEFORE: "cross before", CROSS_BETWEEN: "cross between",
 }  # fmt: skip
 WEIGHTED = (UPDATE, SQNORM, EXTRA)  # these hold weight · value, so their bound is per unit of weight
-PER_CLASS = (LABELS, MOMENT_COUNTS, MOMENT_SUMS, MOMENT_SECOND)  # wait for the contributors where there are two passes
+# These wait for the contributors where there are two passes: what they are of leaves out classes of too few.
+PER_CLASS = (LABELS, MOMENT_COUNTS, MOMENT_SUMS, MOMENT_SECOND, CROSS_BEFORE, CROSS_BETWEEN)
 UNCHANGING = (*PER_CLASS, CONTRIBUTORS)  # of the same data the same every round
 FRESH, STATIC = 0, 1
 FEW, MANY = 64, 4096  # slices and sections, start models of a round

@@ -24,15 +24,11 @@ class Count:
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """Class moments of the features under a vector, with `against` also what transport needs.
-
-    held  (lots' classes) what this lot held back when it was counted, so that clients can measure at once
-    """
+    """Class moments of the features under a vector, with `against` also what transport needs."""
 
     under: Vector
     against: Vector | None
     per_class: bool
-    held: IntVector
 
 
 Task: TypeAlias = Train | Count | Measure
