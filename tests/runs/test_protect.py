@@ -357,3 +357,9 @@ def test_moments_come_from_whole_lots_as_in_the_clear() -> None:
         assert apart(getattr(one, name), getattr(two, name)) < 1e-9, name
     for done in (run, twin):
         done.close()
+
+
+def test_a_run_says_where_groups_that_change_cut_through_lots() -> None:
+    for name, says in (("fesem", True), ("ifca", True), ("cfl", True), ("clustered", False), ("fedavg", False)):
+        said = prepare(spec_of(name)).notes
+        assert any("cut through lots" in note for note in said) == says, name

@@ -237,6 +237,12 @@ def remarks(privacy: Privacy, method: AnyMethod, cohort: str, lot: int) -> tuple
             f"protected: cohorts are drawn by lots of {lot}, and what those have in common over the rounds can be "
             f"worked out from sums; cohort.lot ≥ {privacy.min_group} hides it among as many"
         )
+    stands = _surveyed(method) and not getattr(method.grouping, "regroup", 0)
+    if method.grouping.sight & {Sight.COSINE, Sight.CHOICE} and not stands:
+        out.append(
+            "protected: groups are made anew in the run, so that sums cut through lots: what a client's updates have "
+            "in common over the rounds can be worked out if its groups change often"
+        )
     if method.aggregate.weights != "uniform":
         out.append(
             "protected: clients weigh by their samples, and how many each holds can be worked out from the sums of "
