@@ -1,1 +1,1 @@
-"""Puts this folder on the path: federation.py is shared by the tests of both sides."""
+"""Puts this folder on the path: secure_bed.py is shared by the tests of both sides."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from federation import SECTIONS, START, Federation, changed, identity, read
+from secure_bed import SECTIONS, START, Federation, changed, identity, read
 
 from disue.secure.client.local import Memory, Policy, Received
 from disue.secure.server import machine

@@ -12,10 +12,10 @@ from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
-from federation import Federation, changed, read, stream
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from secure_bed import Federation, changed, read, stream
 
 from disue.secure.client import machine as client
 from disue.secure.client import summing

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from federation import read
+from secure_bed import read
 
 from disue.secure.wire.messages import NAMES
 from disue.secure.wire.names import REFUSALS

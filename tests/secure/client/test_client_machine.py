@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from federation import SECTIONS, Federation, Meddler, a_round, changed, identity, read
+from secure_bed import SECTIONS, Federation, Meddler, a_round, changed, identity, read
 
 from disue.secure.client import machine
 from disue.secure.client.local import Inputs, Memory, Own, Policy

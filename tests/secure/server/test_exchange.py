@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from federation import REFERENCE, SECTIONS, START, Federation, Meddler, changed, read, stream
+from secure_bed import REFERENCE, SECTIONS, START, Federation, Meddler, changed, read, stream
 
 from disue.secure.client.choice import draw, truthful
 from disue.secure.client.local import Inputs, Memory, Policy, Received

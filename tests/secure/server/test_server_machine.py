@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from federation import REFERENCE, START, Federation, Meddler, a_round, changed, identity, read
+from secure_bed import REFERENCE, START, Federation, Meddler, a_round, changed, identity, read
 
 from disue.secure.client.local import Received
 from disue.secure.server import machine

@@ -9,9 +9,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from federation import Federation, Moment, identity, moments
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from secure_bed import Federation, Moment, identity, moments
 
 from disue.secure.client import machine as client
 from disue.secure.client.state import Aborted, State
@@ -346,4 +346,4 @@ def test_names():
 
 
 def test_kinds_of_sections_are_named():
-    assert len(KINDS) == 12 and len(set(KINDS.values())) == 10
+    assert len(KINDS) == 12 and len(set(KINDS.values())) == 12

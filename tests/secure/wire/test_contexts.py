@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from federation import Federation, a_round
+from secure_bed import Federation, a_round
 
 from disue.secure.client.local import Policy
 from disue.secure.wire.messages import NAMES, OF_A_SUM

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from federation import Federation, identity, name
+from secure_bed import Federation, identity, name
 
 from disue.secure.wire.names import (
     BadSignature,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from federation import Federation, name
+from secure_bed import Federation, name
 
 from disue.secure.wire import rules
 from disue.secure.wire.messages import Grouped
