@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -155,14 +155,13 @@ class Clients:
         return _Measured(self.world, self.engine, task, here, {i: self.federation.label_counts(i) for i in here})
 
 
-class _Bring:
+class _Bring(Protocol):
     """What clients have to say in an exchange."""
 
-    def inputs(self, client: int, opened: Open) -> Inputs:
-        raise NotImplementedError
+    def inputs(self, client: int, opened: Open) -> Inputs: ...
 
 
-class _Trained(_Bring):
+class _Trained:
     def __init__(self, world: World, orders: Orders, answers: Mapping[int, Answer]) -> None:
         self.world, self.orders, self.answers = world, orders, answers
         self.common = common_of(orders)
@@ -181,7 +180,7 @@ class _Trained(_Bring):
         return Inputs([np.ascontiguousarray(update[mask]) for mask in columns], values, choice=chosen)
 
 
-class _Counted(_Bring):
+class _Counted:
     def __init__(self, labels: Mapping[int, IntVector]) -> None:
         self.labels = labels
 
@@ -190,7 +189,7 @@ class _Counted(_Bring):
         return Inputs(sections=[(own > 0).astype(np.float64)], second=lambda holders: [own])
 
 
-class _Measured(_Bring):
+class _Measured:
     """All of a lot measure at once, without the classes that too few of them hold."""
 
     def __init__(
