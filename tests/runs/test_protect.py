@@ -301,14 +301,20 @@ def test_a_ten_line_krum_runs_in_the_clear_and_is_refused_under_protection() -> 
     clear.close()
 
 
-def test_the_door_refuses_at_the_call_too() -> None:
-    run = Federate(prepare(spec_of("clustered")), None)
+def opened(name: str) -> tuple[Federate, Any]:
+    """A run after round 0, and the door of everybody's first round."""
+    run = Federate(prepare(spec_of(name)), None)
     next(iter(run))
     setup, protection = run.setup, run.protection
     assert protection is not None
     protection.begin(1)
     orders = setup.method.ask(setup.world, run.state, setup.ids)
-    door = protection.door(orders, run.engine.answer(setup.world, orders))
+    return run, protection.door(orders, run.engine.answer(setup.world, orders))
+
+
+def test_the_door_refuses_at_the_call_too() -> None:
+    run, door = opened("clustered")
+    setup = run.setup
     halves: list[IntVector] = [setup.ids[::2], setup.ids[1::2]]
     door.sums(Groups.make({int(i): at for at, ids in enumerate(halves) for i in ids}))
     with pytest.raises(UserError, match="ask once"):
@@ -325,13 +331,8 @@ def test_the_door_refuses_at_the_call_too() -> None:
 
 
 def test_groups_below_the_floor_have_no_sum() -> None:
-    run = Federate(prepare(spec_of("clustered")), None)
-    next(iter(run))
-    setup, protection = run.setup, run.protection
-    assert protection is not None
-    protection.begin(1)
-    orders = setup.method.ask(setup.world, run.state, setup.ids)
-    door = protection.door(orders, run.engine.answer(setup.world, orders))
+    run, door = opened("clustered")
+    setup = run.setup
     small = Groups.make({int(i): int(at < 2) for at, i in enumerate(setup.ids)})
     sums = door.sums(small)
     assert sums.counts.tolist() == [22, 0] and not sums.totals[1].any()
