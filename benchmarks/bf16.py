@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from disue.core.errors import UserError
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 from disue.study.statistics import mean
 
@@ -45,7 +45,7 @@ def spec_of(data: str, precision: str, seed: int, rounds: int) -> Spec:
 
 def play(data: str, seed: int, rounds: int, names: tuple[str, ...]) -> dict[str, Any]:
     """Both runs of a seed, a round of each in turn."""
-    runs = {name: iter(Federate(prepare(spec_of(data, name, seed, rounds)), None)) for name in names}
+    runs = {name: iter(SimulatedRun(prepare(spec_of(data, name, seed, rounds)), None)) for name in names}
     spent: dict[str, list[float]] = {name: [] for name in names}
     found: dict[str, list[float]] = {name: [] for name in names}
     for at in range(rounds + 1):

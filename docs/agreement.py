@@ -20,8 +20,8 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from disue.core.errors import UserError
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 from disue.secure.wire.estimate import k_for
 
@@ -47,8 +47,8 @@ def spec(scenario: str, seed: int, after: int, **privacy: Any) -> Spec:
     )
 
 
-def played(given: Spec) -> Federate:
-    run = Federate(prepare(given), None)
+def played(given: Spec) -> SimulatedRun:
+    run = SimulatedRun(prepare(given), None)
     for _ in run:
         pass
     run.close()
@@ -63,7 +63,7 @@ def cases(seeds: int, ks: tuple[int, ...], mode: str) -> Iterator[dict[str, Any]
     for scenario in SCENARIOS:
         for after in ROUNDS:
             for seed in range(seeds):
-                clear: Federate | None = None
+                clear: SimulatedRun | None = None
                 for k in ks:
                     asked = spec(scenario, seed, after, similarity=mode, k=k)
                     clear = played(plain(asked)) if clear is None else clear

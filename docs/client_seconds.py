@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 
 from disue.engine.engine import Engine
-from disue.runs.setup import prepare
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 

@@ -25,6 +25,7 @@ from disue.runs.spec import Spec
 if TYPE_CHECKING:
     from disue.engine.crew import Choice
     from disue.runs.federate import Federate, Record
+    from disue.runs.simulation import Simulation
     from disue.runs.track import Tracks
     from disue.runs.trained import Trained
 
@@ -104,8 +105,9 @@ def _go(
     again: bool = False,
 ) -> dict[str, Any]:
     from disue import data
-    from disue.runs.federate import Federate
-    from disue.runs.setup import about, prepare
+    from disue.runs.setup import about
+    from disue.runs.simulated import SimulatedRun
+    from disue.runs.simulation import prepare
     from disue.runs.track import Tracks
 
     tracks = Tracks(spec, None if folder is None else folder.path, again=again)
@@ -114,7 +116,7 @@ def _go(
         saved = data.Partition.load(folder.path / "partition.npz")
     setup = prepare(spec, data_dir, saved)
     recorded = _recorded(folder) if again and folder is not None else None
-    federate = Federate(setup, folder, recorded)
+    federate = SimulatedRun(setup, folder, recorded)
     try:
         if folder is not None:
             _describe(setup, folder, about(setup), recorded, fresh=saved is None)
@@ -178,7 +180,9 @@ def _recorded(folder: Folder) -> Choice | None:
     return None if found is None else from_table(found)
 
 
-def _describe(setup: Any, folder: Folder, about: Mapping[str, Any], recorded: Choice | None, *, fresh: bool) -> None:
+def _describe(
+    setup: Simulation, folder: Folder, about: Mapping[str, Any], recorded: Choice | None, *, fresh: bool
+) -> None:
     """The files that stand from the start: partition.npz, env.json, label counts for the report."""
     from disue.engine.recall import as_table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import disue
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 from disue.runs.threads import one_thread
 
@@ -21,9 +21,9 @@ BASE: dict[str, Any] = {
 }
 
 
-def run(**tables: Any) -> Federate:
+def run(**tables: Any) -> SimulatedRun:
     """To the last round; `tables` take the place of those of `BASE`."""
-    federate = Federate(prepare(Spec.of({**BASE, **tables})), None)
+    federate = SimulatedRun(prepare(Spec.of({**BASE, **tables})), None)
     with one_thread():  # as a run has it: sums of two threads differ in the last bit
         for _ in federate:
             pass

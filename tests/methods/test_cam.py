@@ -19,8 +19,9 @@ from disue.methods import fesem_cam, ifca_cam, with_expert
 from disue.parts.aggregate import SharedMean
 from disue.parts.expert import Distil
 from disue.parts.local import Branches
-from disue.runs.federate import Federate
-from disue.runs.setup import Setup, prepare
+from disue.runs.setup import Setup
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 from disue.runs.threads import one_thread
 from fakes import answer, orders, vec, world
@@ -132,7 +133,7 @@ def test_a_silent_shared_branch_leaves_ifca() -> None:
         return out
 
     redraw = replace(setup.world, redraw=lambda index: own(plain.world.fresh(index)))
-    ours, theirs = Federate(replace(setup, start=own(plain.start), world=redraw), None), Federate(plain, None)
+    ours, theirs = SimulatedRun(replace(setup, start=own(plain.start), world=redraw), None), SimulatedRun(plain, None)
     with one_thread():
         for _ in (*ours, *theirs):
             pass

@@ -8,8 +8,8 @@ from disue.core.clients import Order
 from disue.core.errors import UserError
 from disue.core.layout import Entry, Layout
 from disue.parts.local import Controlled
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 BASE = {
@@ -25,7 +25,7 @@ BASE = {
 
 def test_against_a_reference_of_softmax_regression():
     """One full-batch step a round: gradients in float64, variates by the paper's lines; absent clients keep c_i."""
-    federate = Federate(prepare(Spec.of({**BASE, "method": {"name": "scaffold"}})), None)
+    federate = SimulatedRun(prepare(Spec.of({**BASE, "method": {"name": "scaffold"}})), None)
     data, x, c, own = federate.setup.federation, None, 0.0, {}
     for record in federate:
         if x is not None:
@@ -47,9 +47,9 @@ def test_against_a_reference_of_softmax_regression():
             np.testing.assert_allclose(federate.state.average, x, atol=2e-6)
             np.testing.assert_allclose(federate.state.aggregate.control, c, atol=1e-5)
         x = federate.state.average.astype(np.float64) if x is None else x
-    assert federate.engine.memory.ids == sorted(own)
+    assert federate.side.trainer.memory.ids == sorted(own)
     for client, value in own.items():
-        np.testing.assert_allclose(federate.engine.memory.get(client)["control"], value, atol=1e-5)
+        np.testing.assert_allclose(federate.side.trainer.memory.get(client)["control"], value, atol=1e-5)
 
 
 def test_momentum_is_refused():

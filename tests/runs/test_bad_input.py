@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import disue
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 BASE: dict[str, Any] = {
@@ -163,7 +163,7 @@ def test_a_client_whose_training_blows_up_is_left_out_and_named(tmp_path: Path) 
     setup = prepare(Spec.of(spec))
     huge = dataclasses.replace(setup.dataset, mean=np.zeros(5), std=np.full(5, 1.0))
     federation = dataclasses.replace(setup.federation, dataset=huge)
-    federate = Federate(dataclasses.replace(setup, federation=federation), None)
+    federate = SimulatedRun(dataclasses.replace(setup, federation=federation), None)
     for record in federate:
         if record.round:
             assert record.row["clients_dropped"] == 1

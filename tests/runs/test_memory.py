@@ -18,9 +18,9 @@ import pytest
 import disue
 from disue import methods
 from disue.engine import MemoryStore
-from disue.runs.federate import Federate
 from disue.runs.folder import write_text
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 ROUNDS = 16
@@ -69,10 +69,12 @@ def test_what_a_method_says_it_keeps_is_what_its_clients_keep(name: str) -> None
     """`foreseen` rests on it. The learning rate is small, so that nobody is left out."""
     method = {"name": name, **({"k": 2} if name in ("clustered", "disue") else {})}
     spec = Spec.of({**SPEC, "rounds": 2, "method": method, "partition": {"clients": 12}, "cohort": {"size": 5}})
-    federate = Federate(prepare(spec), None)
+    federate = SimulatedRun(prepare(spec), None)
     for _ in federate:
         pass
-    kept = {sum(v.nbytes for v in federate.engine.memory.get(i).values()) for i in federate.engine.memory.ids}
+    kept = {
+        sum(v.nbytes for v in federate.side.trainer.memory.get(i).values()) for i in federate.side.trainer.memory.ids
+    }
     assert kept == ({4 * federate.setup.world.layout.d} if federate.setup.method.keeps == 1 else set())
     assert federate.setup.method.keeps == (name in ("scaffold", "local"))
     assert name in methods.TABLE

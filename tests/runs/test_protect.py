@@ -22,9 +22,9 @@ from disue.core.groups import Groups
 from disue.core.lots import Lots
 from disue.core.method import Merged
 from disue.core.orders import Orders, Sight
-from disue.runs.federate import Federate
 from disue.runs.folder import read_table
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec, put
 
 BASE: dict[str, Any] = {
@@ -63,8 +63,8 @@ def twin_of(spec: Spec) -> Spec:
     return Spec.of({name: table for name, table in tomllib.loads(spec.toml()).items() if name != "privacy"})
 
 
-def play(spec: Spec) -> Federate:
-    run = Federate(prepare(spec), None)
+def play(spec: Spec) -> SimulatedRun:
+    run = SimulatedRun(prepare(spec), None)
     for _ in run:
         pass
     run.close()
@@ -120,11 +120,11 @@ def test_a_transcript_with_a_gap_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_transcript_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Federate(prepare(spec_of("fedavg", privacy__transcript=True)), None)
+    run = SimulatedRun(prepare(spec_of("fedavg", privacy__transcript=True)), None)
     rounds = iter(run)
     next(rounds)
-    assert next(rounds).round == 1 and run.protection is not None
-    run.protection.written(tmp_path)
+    assert next(rounds).round == 1 and run.side.protection is not None
+    run.side.protection.written(tmp_path)
     before = (tmp_path / "transcript.bin").read_bytes()
     next(rounds)
 
@@ -136,9 +136,9 @@ def test_a_full_disk_leaves_the_transcript_as_it_was(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda path, mode: Full(path, mode.replace("b", "")))
         with pytest.raises(UserError, match=r"transcript\.bin: cannot be written"):
-            run.protection.written(tmp_path)
+            run.side.protection.written(tmp_path)
     assert (tmp_path / "transcript.bin").read_bytes() == before
-    run.protection.written(tmp_path)
+    run.side.protection.written(tmp_path)
     assert (tmp_path / "transcript.bin").read_bytes()[: len(before)] == before
     assert (tmp_path / "transcript.bin").stat().st_size > len(before)
     run.close()
@@ -148,7 +148,7 @@ def test_dropouts_at_every_stage_leave_a_sum_over_the_rest_or_none() -> None:
     """Whoever is lost after the keys is recovered from shares: members of the sum fall, nothing else breaks."""
     spec = spec_of("fedavg", privacy__dropouts={"shares": 0.1, "masked": 0.1, "unmask": 0.1})
     run = play(spec)
-    said = run.protection.session.said() if run.protection else []
+    said = run.side.protection.session.said() if run.side.protection else []
     assert any("left" in note for note in said)
     assert run.state.average.any() and np.isfinite(run.state.average).all()
 
@@ -157,9 +157,9 @@ def test_lots_are_all_or_nothing() -> None:
     """A lot of which one is lost tells nothing; what was counted of the others is theirs alone."""
     spec = spec_of("disue", privacy__dropouts={"masked": 0.04})
     run = play(spec)
-    statics = run.protection.statics if run.protection else None
+    statics = run.side.protection.statics if run.side.protection else None
     assert statics is not None
-    clear = play(twin_of(spec_of("disue"))).engine.statics
+    clear = play(twin_of(spec_of("disue"))).side.trainer.statics
     assert clear is not None and run.setup.ids.size == statics.lots.ids.size
     same = {(row.tobytes()) for row in clear.labels} | {np.zeros(10, np.int64).tobytes()}
     assert all(row.tobytes() in same for row in statics.labels)
@@ -168,9 +168,9 @@ def test_lots_are_all_or_nothing() -> None:
 def test_a_lot_that_broke_when_it_was_counted_is_not_measured() -> None:
     """Which of its classes have a single holder is not known, and the sums for transport are over all classes."""
     spec = spec_of("disue", privacy__dropouts={"masked": 0.1}, method__expert__lot=6)
-    run = Federate(prepare(spec), None)
+    run = SimulatedRun(prepare(spec), None)
     next(iter(run))
-    protection = run.protection
+    protection = run.side.protection
     assert protection is not None and protection.statics is not None
     statics = protection.statics
     broken = statics.broken
@@ -179,11 +179,11 @@ def test_a_lot_that_broke_when_it_was_counted_is_not_measured() -> None:
     assert statics.whole(run.setup.ids).tolist() == np.flatnonzero(~broken).tolist()
     protection.clients.privacy = dataclasses.replace(protection.clients.privacy, dropouts={})
     protection.begin(1)
-    clear = Federate(prepare(twin_of(spec)), None)
+    clear = SimulatedRun(prepare(twin_of(spec)), None)
     next(iter(clear))
-    assert clear.engine.statics is not None and not protection.statics.broken.any(), "they are asked again"
-    assert protection.statics.labels.tolist() == clear.engine.statics.labels.tolist()
-    assert protection.statics.held.tolist() == clear.engine.statics.held.tolist()
+    assert clear.side.trainer.statics is not None and not protection.statics.broken.any(), "they are asked again"
+    assert protection.statics.labels.tolist() == clear.side.trainer.statics.labels.tolist()
+    assert protection.statics.held.tolist() == clear.side.trainer.statics.held.tolist()
     run.close()
     clear.close()
 
@@ -262,7 +262,7 @@ def test_what_gives_clients_away_over_many_rounds_is_said() -> None:
 @pytest.mark.parametrize("mode", ["sketch", "sketch-bits"])
 def test_where_no_update_has_a_direction_nobody_is_compared(mode: str) -> None:
     run = play(spec_of("clustered", rounds=1, local__lr=1e-30, privacy__similarity=mode))
-    assert run.protection is not None and run.setup.method.standing(run.state).numbers.size <= 1
+    assert run.side.protection is not None and run.setup.method.standing(run.state).numbers.size <= 1
 
 
 def test_lots_grow_with_the_floor() -> None:
@@ -296,20 +296,20 @@ def test_a_ten_line_krum_runs_in_the_clear_and_is_refused_under_protection() -> 
     method = dataclasses.replace(spec.build(), aggregate=Krum())
     with pytest.raises(UserError, match=r'"fedavg" must see vectors; the protected \("sketch"\) door shows only'):
         prepare(spec, method=method)
-    clear = Federate(prepare(twin_of(spec), method=dataclasses.replace(method, floor=type(method.floor)())), None)
+    clear = SimulatedRun(prepare(twin_of(spec), method=dataclasses.replace(method, floor=type(method.floor)())), None)
     assert [record.round for record in clear][-1] == 3
     clear.close()
 
 
-def opened(name: str) -> tuple[Federate, Any]:
+def opened(name: str) -> tuple[SimulatedRun, Any]:
     """A run after round 0, and the door of everybody's first round."""
-    run = Federate(prepare(spec_of(name)), None)
+    run = SimulatedRun(prepare(spec_of(name)), None)
     next(iter(run))
-    setup, protection = run.setup, run.protection
+    setup, protection = run.setup, run.side.protection
     assert protection is not None
     protection.begin(1)
     orders = setup.method.ask(setup.world, run.state, setup.ids)
-    return run, protection.door(orders, run.engine.answer(setup.world, orders))
+    return run, protection.door(orders, run.side.trainer.answer(setup.world, orders))
 
 
 def test_the_door_refuses_at_the_call_too() -> None:
@@ -341,16 +341,16 @@ def test_groups_below_the_floor_have_no_sum() -> None:
 
 def test_moments_come_from_whole_lots_as_in_the_clear() -> None:
     spec = spec_of("disue")
-    run, twin = (Federate(prepare(s), None) for s in (spec, twin_of(spec)))
+    run, twin = (SimulatedRun(prepare(s), None) for s in (spec, twin_of(spec)))
     for one in (run, twin):
         next(iter(one))
-    protection, setup = run.protection, run.setup
+    protection, setup = run.side.protection, run.setup
     assert protection is not None and protection.statics is not None and isinstance(run.lots.static, Lots)
-    assert protection.statics.labels.tolist() == twin.engine.statics.labels.tolist()  # type: ignore[union-attr]
+    assert protection.statics.labels.tolist() == twin.side.trainer.statics.labels.tolist()  # type: ignore[union-attr]
     protection.begin(1)
     orders = setup.method.ask(setup.world, run.state, setup.ids)
-    door = protection.door(orders, run.engine.answer(setup.world, orders))
-    beside = twin.engine.answer(setup.world, orders)
+    door = protection.door(orders, run.side.trainer.answer(setup.world, orders))
+    beside = twin.side.trainer.answer(setup.world, orders)
     against = setup.world.fresh(0)
     one, two = (d.moments(Groups.one(d.ids), under=setup.start, against=against) for d in (door, beside))
     assert one.counts.tolist() == two.counts.tolist() and not one.stale

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from disue.core.errors import UserError
-from disue.runs.setup import prepare, public_inputs
+from disue.runs.simulation import prepare, public_inputs
 from disue.runs.spec import Spec
 
 

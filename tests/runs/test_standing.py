@@ -13,9 +13,9 @@ from disue.core.groups import Groups
 from disue.core.lots import Lots
 from disue.core.statics import Statics
 from disue.engine.engine import Engine
-from disue.runs.federate import Federate
 from disue.runs.folder import read_table
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 SPEC: dict[str, Any] = {
@@ -31,8 +31,8 @@ SPEC: dict[str, Any] = {
 }
 
 
-def play(spec: Spec, stop: int | None = None) -> Federate:
-    run = Federate(prepare(spec), None)
+def play(spec: Spec, stop: int | None = None) -> SimulatedRun:
+    run = SimulatedRun(prepare(spec), None)
     for record in run:
         if record.round == stop:
             break
@@ -48,7 +48,7 @@ def test_a_run_by_lots_asks_whole_lots_and_resumes_with_the_same(tmp_path):
     one, two = (sorted((tmp_path / name / "checkpoint").glob("round-*"))[-1] for name in ("whole", "cut"))
     assert one.read_bytes() == two.read_bytes()
     rows = read_table(tmp_path / "whole" / "rounds.csv")
-    run = Federate(prepare(spec), None)
+    run = SimulatedRun(prepare(spec), None)
     for record in run:
         lots = run.lots.cohort
         if record.round:
@@ -84,10 +84,10 @@ def test_moments_are_of_whole_lots_only_and_leave_the_held_classes_out():
     spec = Spec.of({**SPEC, "method": {**SPEC["method"], "expert": {"lot": 4, "min_class": 3}}})
     run = play(spec, stop=1)
     setup, world = run.setup, run.setup.world
-    static, statics = run.lots.static, run.engine.statics
+    static, statics = run.lots.static, run.side.trainer.statics
     assert static is not None and statics is not None and statics.held.any()
     orders = setup.method.ask(world, run.state, np.sort(np.concatenate([static.members(0), static.members(1)[:-1]])))
-    uploads = run.engine.answer(world, orders)
+    uploads = run.side.trainer.answer(world, orders)
     found = uploads.moments(Groups.one(uploads.ids), under=setup.start)
     counts, sums = np.zeros(10, np.int64), 0.0
     for client in static.members(0).tolist():
@@ -97,7 +97,7 @@ def test_moments_are_of_whole_lots_only_and_leave_the_held_classes_out():
         sums += world.network.features(setup.start, x[keep]).astype(np.float64).sum(0)
     assert found.counts[0].tolist() == counts.tolist() and not found.stale
     assert np.allclose(found.sums[0].sum(0), sums)
-    part = run.engine.answer(world, setup.method.ask(world, run.state, static.members(0)[:-1]))
+    part = run.side.trainer.answer(world, setup.method.ask(world, run.state, static.members(0)[:-1]))
     assert part.moments(Groups.one(part.ids), under=setup.start).stale
     run.close()
 
@@ -109,7 +109,7 @@ def test_without_a_class_floor_whole_lots_give_the_plain_moments():
     assert run.lots.cohort is not None
     orders = run.setup.method.ask(world, run.state, run.lots.cohort.among(np.array([0, 2])))
     plain = Engine(run.setup.federation, "stacked")
-    a = run.engine.answer(world, orders)
+    a = run.side.trainer.answer(world, orders)
     b = plain.answer(world, orders)
     one, two = (door.moments(Groups.one(door.ids), under=run.setup.start) for door in (a, b))
     assert one.counts.tolist() == two.counts.tolist() and np.allclose(one.second, two.second, rtol=1e-12)
@@ -137,7 +137,7 @@ def test_releases_measure_all_clients_so_many_times_the_last_after_the_last_roun
 )
 def test_lots_that_would_never_be_whole_are_refused(change, said):
     with pytest.raises(UserError, match=said):
-        Federate(prepare(Spec.of({**SPEC, **change})), None)
+        SimulatedRun(prepare(Spec.of({**SPEC, **change})), None)
 
 
 def test_a_floor_changes_nothing_where_every_group_is_large_enough_and_is_in_the_spec():

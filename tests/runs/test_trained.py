@@ -15,9 +15,9 @@ from safetensors import safe_open
 
 import disue
 from disue import data
-from disue.runs.federate import Federate
 from disue.runs.personal import personal_models
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 
 SPEC: dict[str, Any] = {
@@ -143,10 +143,10 @@ def test_a_client_gets_the_model_that_it_uses(name: str, tmp_path: Path) -> None
     spec = {**OWN, "method": {"name": name}}
     disue.run(spec, tmp_path / "run")
     trained = disue.load(tmp_path / "run")
-    federate = Federate(prepare(Spec.of(spec)), None)
+    federate = SimulatedRun(prepare(Spec.of(spec)), None)
     for _ in federate:
         pass
-    used = personal_models(federate.engine, federate.setup, federate.state, federate.setup.ids)
+    used = personal_models(federate.side.trainer, federate.setup, federate.state, federate.setup.ids)
     assert bool(used) == (name != "fedavg")
     for client in federate.setup.ids.tolist():
         mine = trained.vector(f"client:{client}")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from disue.runs import protect
-from disue.runs.federate import Federate
-from disue.runs.setup import prepare
+from disue.runs.simulated import SimulatedRun
+from disue.runs.simulation import prepare
 from disue.runs.spec import Spec
 from disue.secure.check.audit import audit
 from disue.secure.check.transcript import TO_SERVER, joined, likeness
@@ -25,7 +25,7 @@ SPEC = {
 
 def test_nothing_of_a_client_stands_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = prepare(Spec.of(SPEC))
-    run = Federate(setup, None)
+    run = SimulatedRun(setup, None)
     counts = setup.partition.counts(setup.dataset.y_train)
     hidden = {f"counts {client}": counts[at] for at, client in enumerate(setup.federation.ids.tolist())}
     updates = {}
@@ -42,8 +42,8 @@ def test_nothing_of_a_client_stands_in_a_run(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(protect.Protection, "door", watched)
     for _ in run:
         pass
-    assert run.protection is not None and run.protection.transcript is not None
-    messages = run.protection.transcript.messages
+    assert run.side.protection is not None and run.side.protection.transcript is not None
+    messages = run.side.protection.transcript.messages
     assert len(updates) == 24 and len(messages) > 500
     rows = audit(messages, {**hidden, **updates})
     assert all(row.good for row in rows), [row for row in rows if not row.good]

@@ -4,6 +4,7 @@ from disue.evaluation.accuracy import Scored, score
 from disue.evaluation.evaluate import Evaluation, Teachers, TestBed, evaluate, hundred
 from disue.evaluation.groups import by_group, recovery
 from disue.evaluation.newcomers import newcomers
+from disue.evaluation.pooled import taught
 from disue.evaluation.totals import evaluations, last, rounds_to
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "recovery",
     "rounds_to",
     "score",
+    "taught",
 ]

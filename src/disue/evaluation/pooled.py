@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from disue.core.checks import Float64, IntVector, Matrix
+from disue.core.checks import Array, Float64, IntVector, Matrix
 from disue.core.streams import Streams
 from disue.core.world import Network
 from disue.evaluation.accuracy import score, softmax, tally
@@ -31,6 +31,13 @@ class Teachers:
     models: Matrix
     weights: Float64
     logits: bool = False
+
+
+def taught(arrays: Mapping[str, Array]) -> Teachers | None:
+    """What a round says that its expert was distilled from; None where it says nothing."""
+    if "teacher_models" not in arrays:
+        return None
+    return Teachers(arrays["teacher_models"], arrays["teacher_weights"], logits="teacher_logits" in arrays)
 
 
 @dataclass(frozen=True, eq=False)

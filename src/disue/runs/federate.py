@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,25 +18,14 @@ from disue.core.groups import Groups
 from disue.core.method import Info, Told
 from disue.core.orders import Orders
 from disue.core.rounds import draw_cohort, finish
-from disue.core.statics import Statics
 from disue.core.uploads import Uploads
-from disue.engine.availability import answering
-from disue.engine.crew import Choice
-from disue.engine.engine import Engine
-from disue.engine.memory import MIB, MemoryStore, foreseen
-from disue.engine.precision import sentence
-from disue.engine.recall import as_table
-from disue.engine.traffic import COUNT
-from disue.evaluation import Teachers, by_group, evaluate, hundred, recovery
+from disue.evaluation import by_group, recovery
 from disue.runs import checkpoint
 from disue.runs.folder import Folder, Row, read_json
-from disue.runs.lots import Standing, check, least
-from disue.runs.personal import personal_models
+from disue.runs.lots import Standing, check
 from disue.runs.setup import Setup
+from disue.runs.side import ClientSide, Exchanged
 from disue.runs.watch import remarks
-
-if TYPE_CHECKING:
-    from disue.runs.protect import Protection
 
 LAST = 10  # rounds that are always evaluated
 
@@ -67,8 +56,8 @@ class Meter:
     down: int = 0
     asked: int = 0
     answered: int = 0
-    doors: list[Any] = field(default_factory=list)
-    losses: dict[int, float] = field(default_factory=dict)  # of the cohort: a survey's training is thrown away
+    doors: list[Exchanged] = field(default_factory=list)
+    losses: Mapping[int, float] = field(default_factory=dict)  # of the cohort: a survey's training is thrown away
 
     def close(self) -> None:
         """Reads the doors' traffic, after the method has asked them everything."""
@@ -79,44 +68,20 @@ class Meter:
 
 
 class Federate:
-    """A run as an iterator of records. All that the next round needs is `state` (and the memory store)."""
+    """A run as an iterator of records. All that the next round needs is `state` and what the clients keep."""
 
-    def __init__(self, setup: Setup, folder: Folder | None, choice: Choice | None = None) -> None:
-        """choice: the backend that was recorded when the run began, so that the run goes on with it."""
-        self.setup, self.folder = setup, folder
-        spec = setup.spec
-        memories = None if folder is None else folder.path / "checkpoint" / "memory"
-        budget = spec.engine.memory * MIB
-        notes = [*setup.notes, *filter(None, [sentence(spec.engine.precision, spec.engine.device)])]
-        if setup.method.keeps:
-            between = setup.cohort * spec.checkpoint.every  # clients asked from one checkpoint to the next
-            d, clients = setup.world.layout.d, setup.ids.size
-            notes.append(foreseen(d, clients, setup.method.keeps, between, budget=budget, folder=memories))
-        self._notes = tuple(notes)  # known before the first round
-        self.engine = Engine(
-            setup.federation,
-            memory=MemoryStore(budget, memories),
-            backend=spec.engine.backend if choice is None else choice,
-            device=spec.engine.device,
-            augment=spec.data.augment,
-            workers=spec.engine.workers,
-            block=spec.engine.block,
-            precision=spec.engine.precision,
-        )
-        self._recorded = choice is not None
-        check(spec, setup.method)
+    def __init__(self, setup: Setup, folder: Folder | None, side: ClientSide) -> None:
+        self.setup, self.folder, self.side = setup, folder, side
+        self._notes = (*setup.notes, *side.notes)  # known before the first round
+        self._recorded = folder is None or "engine" in _known(folder)
+        check(setup.spec, setup.method)
         self.lots = Standing()
-        self.protection: Protection | None = None
-        if spec.privacy.on:
-            from disue.runs.protect import Protection  # needs a package that plain runs do without
-
-            self.protection = Protection(setup, self.engine)
         self.state: Any = None
         self.round = -1  # the last complete round
         self.ends: dict[int, Any] = {}
         self.took: list[float] = []
         self.rows: list[Row] = []  # of a run without a folder
-        self._said: set[str] = set()  # what the engine says once
+        self._said: set[str] = set()  # what is said once
 
     # -- the loop ----------------------------------------------------------------------------------------
 
@@ -127,13 +92,13 @@ class Federate:
             told, meter, cohort = self._first() if self.round < 0 else self._play()
             self.state, self.round = told.state, self.round + 1
             row = self._row(told.info, meter, time.perf_counter() - began)
-            short = self._protected(row)
+            once = self.side.ended(row, self.folder)
             due = self.due(self.round)
             if due:
                 at = time.perf_counter()
                 row.update(self._evaluate(told.info))
                 row["seconds_evaluate"] = time.perf_counter() - at
-            notes = self._new(told.info, meter, (*(remarks([*self._past(), row]) if due else ()), *short))
+            notes = self._new(told.info, meter, (*(remarks([*self._past(), row]) if due else ()), *once))
             self._keep(row, told.info, meter, notes)
             self.took.append(time.perf_counter() - began)
             every = self.setup.spec.checkpoint.every
@@ -154,32 +119,21 @@ class Federate:
         """Round 0: the initial state, with the survey where the method asks for one."""
         world, method = self.setup.world, self.setup.method
         meter = Meter()
-        self._begin(0)
+        self.side.begin(0)
         told = finish(method, world, method.init(world, self.setup.start), self._answer(meter, 0))
         meter.close()
         meter.up += self._stand(Standing.cut(self.setup, method.standing(told.state)))
         return told, meter, np.zeros(0, np.int64)
 
-    def _begin(self, round: int) -> None:
-        if self.protection is not None:
-            self.protection.begin(round)
-
     def _stand(self, lots: Standing) -> int:
         """From here on these lots stand. Returns the bytes of the label counts that all clients send once, for it."""
         self.lots = lots
-        if lots.static is None:
-            return 0
-        if self.protection is not None:
-            self.protection.stand(lots.static)
-            return 0  # the protocol counts its own bytes
-        classes = self.setup.world.layout.classes
-        self.engine.statics = Statics.counted(lots.static, self.setup.federation, classes, least(self.setup.method))
-        return 2 * COUNT * classes * lots.static.ids.size  # who holds a class, then how much of it
+        return 0 if lots.static is None else self.side.stand(lots.static)
 
     def _play(self) -> tuple[Told[Any], Meter, IntVector]:
         world, method = self.setup.world, self.setup.method
         meter = Meter()
-        self._begin(self.round + 1)
+        self.side.begin(self.round + 1)
         cohort = draw_cohort(world, self.round, self.setup.cohort, self.lots.cohort)
         answer = self._answer(meter, self.round)
         orders = method.ask(world, self.state, cohort).check(world.layout)
@@ -191,38 +145,28 @@ class Federate:
         return told, meter, cohort
 
     def _answer(self, meter: Meter, round: int) -> Callable[[Orders], Uploads]:
-        cohort, world = self.setup.spec.cohort, self.setup.world
-
         def answer(orders: Orders) -> Uploads:
             at = time.perf_counter()
-            ids = answering(
-                world.streams,
-                round,
-                orders.ids,
-                self.setup.federation.sizes_of(orders.ids),
-                dropout=cohort.dropout,
-                deadline=cohort.deadline,
-                speed_sigma=cohort.speed_sigma,
-            )
-            plain = self.engine.answer(world, orders, ids)
+            door = self.side.answer(orders, round)
             self._record()
             meter.seconds_local += time.perf_counter() - at
-            door = plain if self.protection is None else self.protection.door(orders, plain)
             meter.doors.append(door)
             return door
 
         return answer
 
     def _record(self) -> None:
-        """Writes the chosen backend into env.json before anything that it computed is kept."""
-        if self.folder is not None and not self._recorded and self.engine.choice is not None:
+        """Writes what trains the clients into env.json before anything that it computed is kept."""
+        if self.folder is None or self._recorded:
+            return
+        table = self.side.engine()
+        if table is not None:
             self._recorded = True
-            known = read_json(self.folder.path / "env.json")
-            self.folder.json("env.json", {**known, "engine": as_table(self.engine.choice)})
+            self.folder.json("env.json", {**_known(self.folder), "engine": table})
 
     def close(self) -> None:
-        """Ends the engine's workers."""
-        self.engine.close()
+        """Ends the clients' workers."""
+        self.side.close()
 
     # -- what a round leaves -----------------------------------------------------------------------------
 
@@ -249,56 +193,22 @@ class Federate:
         row.update({name: float(value) for name, value in info.values.items() if name != "seconds_expert"})
         return row
 
-    def _protected(self, row: Row) -> tuple[str, ...]:
-        """What the protocol cost in this round: its bytes in the round's row, its phases in privacy.csv.
-
-        Returns what there is to say of the sketch's length.
-        """
-        if self.protection is None:
-            return ()
-        costs = self.protection.costs(self.round)
-        row["bytes_up"] += sum(cost["bytes_up"] for cost in costs)
-        row["bytes_down"] += sum(cost["bytes_down"] for cost in costs)
-        row["privacy.seconds_client"] = sum(cost["seconds_client"] for cost in costs)
-        row["privacy.seconds_server"] = sum(cost["seconds_server"] for cost in costs)
-        if self.folder is not None:
-            self.folder.append("privacy", costs)
-            self.protection.written(self.folder.path)
-        return self.protection.short(row)
-
     def _evaluate(self, info: Info) -> Row:
-        setup, world = self.setup, self.setup.world
-        ids = world.census.ordered
-        served = setup.method.serve(world, self.state, ids)
-        teachers = None
-        if "teacher_models" in info.arrays:
-            teachers = Teachers(
-                info.arrays["teacher_models"], info.arrays["teacher_weights"], logits="teacher_logits" in info.arrays
-            )
-        found = evaluate(
-            world.network,
-            served,
-            ids,
-            setup.federation,
-            self.ends,
-            personal_models(self.engine, setup, self.state, hundred(ids, world.streams)),
-            teachers=teachers,
-            on=setup.spec.evaluate.on,  # type: ignore[arg-type]
-            streams=world.streams,
-        )
-        groups = setup.method.standing(self.state)
+        world = self.setup.world
+        found = self.side.evaluate(self.state, info, self.ends, self.round)
+        groups = self.setup.method.standing(self.state)
         row: Row = dict(found.metrics)
-        row.update(recovery(groups, world.truth, ids))
+        row.update(recovery(groups, world.truth, world.census.ordered))
         if self.folder is not None:
-            self._tables(self.folder, groups, ids, found.clients)
+            self._tables(self.folder, groups, world.census.ordered, found.clients)
         return row
 
     def _tables(self, folder: Folder, groups: Groups, ids: IntVector, columns: Mapping[str, Float64]) -> None:
         """What an evaluation leaves of each client and of each group, made from columns."""
-        sizes, of = self.setup.federation.sizes_of(ids), groups.at(ids)
+        sizes, of = self.side.sizes(ids), groups.at(ids)
         folder.clients(self.round, {"client": ids, "samples": sizes, "group": of, **columns})
         local = by_group(groups, ids, columns["group_local"]) if "group_local" in columns else {}
-        placed = self.setup.federation.sizes_of(groups.ids)
+        placed = self.side.sizes(groups.ids)
         samples = np.bincount(groups.rows(groups.of), weights=placed, minlength=groups.numbers.size)
         listed = zip(groups.numbers, groups.parents, groups.sizes(), samples, strict=True)
         folder.append(
@@ -315,13 +225,12 @@ class Federate:
         return self.rows if self.folder is None else self.folder.rounds
 
     def _new(self, info: Info, meter: Meter, remarks: tuple[str, ...]) -> tuple[str, ...]:
-        """What there is to say of a round. The engine's sentences and the remarks are said once in a run."""
+        """What there is to say of a round. What the doors say and the remarks are said once in a run."""
         heard = [*(note for door in meter.doors for note in door.notes), *remarks]
         once = [note for note in heard if note not in self._said]
         self._said.update(once)
         first = self._notes if self.round == 0 else ()
-        protocol = [] if self.protection is None else self.protection.said()
-        return tuple(dict.fromkeys([*first, *info.notes, *once, *protocol]))
+        return tuple(dict.fromkeys([*first, *info.notes, *once, *self.side.said()]))
 
     def _keep(self, row: Row, info: Info, meter: Meter, notes: tuple[str, ...]) -> None:
         if self.folder is None:
@@ -350,17 +259,17 @@ class Federate:
         if self.folder is None:
             return
         path = self.folder.path / "checkpoint"
-        self.engine.memory.save(path / "memory", self.round)
+        self.side.save(path, self.round)
         checkpoint.save_state(path, self.round, self.state, self._meta())
-        self.engine.memory.drop(path / "memory", keep=checkpoint.rounds(path))
+        self.side.drop(path, checkpoint.rounds(path))
 
     def _meta(self) -> dict[str, object]:
         return {
             "method": str(self.setup.spec.method["name"]),
             "fingerprint": self.setup.world.layout.fingerprint,
-            "partition": self.setup.partition.hash,
+            "partition": self.setup.facts.hash,
             **({"lots": stand} if (stand := self.lots.plain()) else {}),
-            **({} if self.protection is None else {"privacy": self.protection.plain()}),
+            **self.side.plain(),
         }
 
     def restore(self) -> int:
@@ -369,8 +278,7 @@ class Federate:
         path = self.folder.path / "checkpoint"
         if not checkpoint.rounds(path):
             self.folder.back_to(-1)
-            if self.protection is not None:
-                self.protection.restore({}, None, self.folder.path)
+            self.side.restore(path, -1, {}, None)
             return -1
         template = self.setup.method.init(self.setup.world, self.setup.start).state
         saved = checkpoint.read_state(
@@ -379,17 +287,21 @@ class Federate:
             method=str(self.setup.spec.method["name"]),
             fingerprint=self.setup.world.layout.fingerprint,
         )
-        if saved.meta.get("partition") != self.setup.partition.hash:
+        if saved.meta.get("partition") != self.setup.facts.hash:
             raise UserError(
                 f"{self.folder.path / 'partition.npz'}: is not the partition that this run's checkpoint belongs to",
                 key="partition",
             )
-        self.engine.memory.load(path / "memory", saved.round)
         lots = Standing.read(saved.meta.get("lots", {}))
-        if self.protection is not None:
-            self.protection.restore(saved.meta.get("privacy", {}), lots.static, self.folder.path)
+        self.side.restore(path, saved.round, saved.meta, lots.static)
         self._stand(lots)
         self.state, self.round = saved.state, saved.round
         self.folder.back_to(saved.round)
         self._said = {str(event["event"]) for event in self.folder.events}
         return saved.round
+
+
+def _known(folder: Folder) -> dict[str, Any]:
+    """What env.json says so far."""
+    path = folder.path / "env.json"
+    return read_json(path) if path.exists() else {}

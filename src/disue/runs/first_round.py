@@ -10,7 +10,7 @@ import numpy as np
 from disue.core.checks import Array, Matrix
 from disue.core.errors import UserError
 from disue.engine.engine import Engine
-from disue.runs.setup import Setup, prepare
+from disue.runs.simulation import Simulation, prepare
 from disue.runs.spec import Spec
 from disue.secure.check.labels import Learnt
 
@@ -39,7 +39,7 @@ def first_round(seed: int = 0, data_dir: str | Path | None = None) -> Learnt:
     return Learnt(_updates(setup), counts, _updates(attacker), bias, "digits, first round")
 
 
-def _updates(setup: Setup) -> Matrix:
+def _updates(setup: Simulation) -> Matrix:
     """(n, d) end − start of all clients, in the order of their ids."""
     state = setup.method.init(setup.world, setup.start).state
     with Engine(setup.federation) as engine:

@@ -1,52 +1,41 @@
-"""The protected protocol in a simulation: the clients' side of it beside the engine, and the server's session.
+"""The protected protocol in a run: the server's session, its door for the method, and what it cost and met.
 
 The engine's answers stay on the clients' side: the method is given a `SecureUploads`, which talks to clients by bytes.
-What the run's record shows of single clients (their losses, their ends for evaluation) is the experimenter's view.
+What the run's record shows of single clients (their losses, their ends for evaluation) is the experimenter's view of a
+simulation; a network shows none of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from disue.core.checks import Array, Float64, IntVector, digest
-from disue.core.clients import Memory as Private
+from disue.core.checks import Array, IntVector
 from disue.core.errors import UserError, unwritable
-from disue.core.layout import WHOLE
 from disue.core.lots import Lots
-from disue.core.orders import SQUARE, Orders, common_of
+from disue.core.orders import Orders
 from disue.core.statics import Statics
-from disue.core.uploads import Uploads
 from disue.core.world import World
-from disue.engine.answers import Answer
-from disue.engine.chores import Measuring
 from disue.engine.engine import Engine
-from disue.engine.measure import ClientMoments
 from disue.engine.plain import PlainUploads
-from disue.runs.folder import Row
+from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
 from disue.runs.privacy import Privacy
 from disue.runs.protected import warned
-from disue.secure.client.crowd import Crowd
-from disue.secure.client.local import Inputs, Memory, Policy, Received
-from disue.secure.client.party import Party
-from disue.secure.server import sections
 from disue.secure.server.exchange import Cost, Kept
 from disue.secure.server.session import Session, Terms
 from disue.secure.server.uploads import SecureUploads, counted
-from disue.secure.wire.hashes import vector_hash
-from disue.secure.wire.opening import Open
 from disue.secure.wire.roster import Roster
-from disue.secure.wire.tasks import Count, Measure, Task, Train
+from disue.secure.wire.tasks import Field
 
 if TYPE_CHECKING:
     from disue.runs.setup import Setup
+    from disue.runs.simulation import Simulation
 
 TRANSCRIPT = "transcript.bin"
 PHASES = (
@@ -61,180 +50,45 @@ PHASES = (
 )  # models: to measure moments under
 
 
-class Clients:
-    """All clients of a run in this process: their identities, what each remembers of the protocol, and their answers.
+class RunField(Field, Protocol):
+    """Where the clients of a run are, with what its record needs besides.
 
-    answers  id → what the engine made of the orders that are being answered
-    crowds   the exchanges of the round that is being played
+    models_down  bytes of vectors that clients were sent to measure under, in this round
     """
 
-    def __init__(self, setup: Setup, engine: Engine) -> None:
-        self.world, self.engine, self.federation = setup.world, engine, setup.federation
-        self.privacy: Privacy = setup.spec.privacy
-        self.ids = setup.world.census.ordered
-        streams = self.world.streams
-        self._identities = {
-            i: Ed25519PrivateKey.from_private_bytes(streams("identity", i).bytes(32)) for i in self.ids.tolist()
-        }
-        names = {i.to_bytes(16, "big"): key.public_key().public_bytes_raw() for i, key in self._identities.items()}
-        self.roster = Roster.of(names)
-        self.memories: dict[int, Memory] = {}
-        self.answers: dict[int, Answer] = {}
-        self.crowds: list[Crowd] = []
-        self.models_down = 0
-        self._hashes: dict[str, bytes] = {}
+    @property
+    def roster(self) -> Roster: ...
+    @property
+    def ids(self) -> IntVector:
+        """(n,) of the roster, in its order."""
+        ...
 
-    # -- the field, as the server's session knows it ------------------------------------------------------
+    @property
+    def models_down(self) -> int: ...
+    def begin(self) -> None: ...
+    def seconds(self) -> Mapping[str, Mapping[int, float]]:
+        """phase → roster index → process seconds, of this round."""
+        ...
 
-    def wire(self, task: Task, ids: IntVector, number: int) -> Crowd:
-        """Those of the clients who are there, as parties of an exchange."""
-        here = [i for i in ids.tolist() if not isinstance(task, Train) or i in self.answers]
-        if isinstance(task, Measure):
-            self.models_down += len(here) * sum(v.nbytes for v in (task.under, task.against) if v is not None)
-        bring = self._bring(task, here)
-        parties = {int(np.searchsorted(self.ids, i)): self._party(i, task, bring, number) for i in here}
-        lost = {
-            stage: {index for index in parties if self.world.streams("lost", number, index, at).random() < share}
-            for at, (stage, share) in enumerate(sorted(self.privacy.dropouts.items()))
-        }
-        crowd = Crowd(parties, lost)
-        self.crowds.append(crowd)
-        return crowd
-
-    def extra_sizes(self, orders: Orders) -> dict[str, int]:
-        names = [name for name in orders.report.extras if name != SQUARE]
-        first = next(iter(self.answers.values()), None)
-        return {name: 1 if first is None else int(np.size(first.extras[name])) for name in names}
-
-    # -- a client -----------------------------------------------------------------------------------------
-
-    def _party(self, client: int, task: Task, bring: _Bring, number: int) -> Party:
-        streams, privacy = self.world.streams, self.privacy
-
-        def random(count: int, rng: np.random.Generator = streams("secure", number, client)) -> bytes:
-            return rng.bytes(count)
-
-        def remember(memory: Memory) -> None:
-            self.memories[client] = memory
-
-        return Party(
-            self._identities[client],
-            self.roster,
-            policy(privacy),
-            random,
-            lambda opened: bring.inputs(client, opened),
-            received=lambda opened: self._received(client, task),
-            memory=self.memories.get(client),
-            remember=remember,
-        )
-
-    def _received(self, client: int, task: Task) -> Received:
-        """Hashes of what came to a client outside the protocol."""
-        layout = self.world.layout
-        if isinstance(task, Train):
-            orders = task.orders
-            which = orders.which[int(np.searchsorted(orders.ids, client))]
-            parts = sections.fingerprint(layout, orders.report.parts or (WHOLE,))
-            starts = () if orders.own else tuple(self._hash(orders.starts[row]) for row in which.tolist())
-            return Received(parts, self._hash(common_of(orders)), starts)
-        zero = np.zeros(layout.d, np.float32)
-        vector = self._hash(zero if isinstance(task, Count) else task.under)
-        return Received(sections.fingerprint(layout), vector, (vector,))
-
-    def _hash(self, vector: Array) -> bytes:
-        name = digest(vector)
-        if name not in self._hashes:
-            self._hashes[name] = vector_hash(vector)
-        return self._hashes[name]
-
-    def _bring(self, task: Task, here: list[int]) -> _Bring:
-        if isinstance(task, Train):
-            return _Trained(self.world, task.orders, self.answers)
-        if isinstance(task, Count):
-            return _Counted({i: self.federation.label_counts(i) for i in here})
-        return _Measured(self.world, self.engine, task, here, {i: self.federation.label_counts(i) for i in here})
+    def plain(self) -> dict[str, Any]: ...
+    def restore(self, plain: Mapping[str, Any]) -> None: ...
 
 
-class _Bring(Protocol):
-    """What clients have to say in an exchange."""
+class Beside(Protocol):
+    """What the run's record may show of the clients besides the protocol; see `engine.plain`."""
 
-    def inputs(self, client: int, opened: Open) -> Inputs: ...
-
-
-class _Trained:
-    def __init__(self, world: World, orders: Orders, answers: Mapping[int, Answer]) -> None:
-        self.world, self.orders, self.answers = world, orders, answers
-        self.common = common_of(orders)
-
-    def inputs(self, client: int, opened: Open) -> Inputs:
-        answer, report = self.answers[client], self.orders.report
-        about = self.common if report.about == "common" else answer.start
-        update = (answer.end - about) if opened.slices else np.zeros(0, np.float32)
-        columns = [self.world.layout.mask(part) for part in report.parts or (WHOLE,)] if opened.slices else []
-        weight = float(answer.size) if report.weights == "samples" else 1.0
-        # about one vector that everybody knows: where sums are of plain ends, the server adds it again
-        moved = weight * (answer.end.astype(np.float64) - self.common)
-        values: list[Float64] = [np.array([weight]), np.array([1.0]), moved]
-        values += [weight * np.asarray(answer.extras[name], np.float64).reshape(-1) for name in report.extras]
-        chosen = int(np.argmax(answer.choice)) if report.choice != "none" else None
-        return Inputs([np.ascontiguousarray(update[mask]) for mask in columns], values, choice=chosen)
-
-
-class _Counted:
-    def __init__(self, labels: Mapping[int, IntVector]) -> None:
-        self.labels = labels
-
-    def inputs(self, client: int, opened: Open) -> Inputs:
-        own = self.labels[client].astype(np.float64)
-        return Inputs(sections=[(own > 0).astype(np.float64)], second=lambda holders: [own])
-
-
-class _Measured:
-    """All of a lot measure at once, without the classes that too few of them hold."""
-
-    def __init__(
-        self, world: World, engine: Engine, task: Measure, here: list[int], labels: Mapping[int, IntVector]
-    ) -> None:
-        self.world, self.engine, self.task, self.here, self.labels = world, engine, task, here, labels
-        self._found: dict[bytes, dict[int, ClientMoments]] = {}
-        self.seconds: dict[int, float] = {}
-
-    def of(self, client: int, held: IntVector) -> ClientMoments:
-        key = held.tobytes()
-        if key not in self._found:
-            task, layout = self.task, self.world.layout
-            under, without = dict.fromkeys(self.here, task.under), dict.fromkeys(self.here, held)
-            asked = Measuring(self.world.network, layout.classes, under, task.against, task.per_class, without)
-            self._found[key] = {}
-            for who, moments, seconds in self.engine.measure(asked):
-                self._found[key][who] = moments
-                self.seconds[who] = self.seconds.get(who, 0.0) + seconds
-        return self._found[key][client]
-
-    def inputs(self, client: int, opened: Open) -> Inputs:
-        holds = (self.labels[client] > 0).astype(np.float64)
-
-        def second(holders: IntVector) -> list[Float64]:
-            held = np.flatnonzero((holders > 0) & (holders < opened.min_class)).astype(np.int64)
-            one = self.of(client, held)
-            said = [one.counts.astype(np.float64), one.sums.reshape(-1), sections.packed(one.second)]
-            if one.xx is not None and one.xy is not None:
-                said += [sections.packed(one.xx), one.xy.reshape(-1)]
-            return said
-
-        return Inputs(sections=[holds], second=second)
-
-
-def policy(privacy: Privacy) -> Policy:
-    """The weakest round that a client of this run takes part in."""
-    return Policy(
-        min_group=privacy.min_group,
-        min_cell=privacy.min_group if privacy.strict else 1,
-        min_class=privacy.class_floor,
-        min_lot=2 * privacy.min_group,
-        consistency=privacy.consistency,
-        epsilon=privacy.epsilon,
-    )
+    @property
+    def dropped(self) -> Mapping[int, str]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def ends(self) -> Mapping[int, Array]: ...
+    @property
+    def losses(self) -> Mapping[int, float]: ...
+    @property
+    def bytes_down(self) -> int: ...
+    @property
+    def client_seconds(self) -> float: ...
 
 
 def terms(privacy: Privacy) -> Terms:
@@ -254,48 +108,58 @@ def terms(privacy: Privacy) -> Terms:
 
 
 class ProtectedDoor(SecureUploads):
-    """A `SecureUploads` with what the run's record needs of the simulation besides; see `engine.plain`."""
+    """A `SecureUploads` with what the run's record needs of the clients besides."""
 
-    def __init__(
-        self, world: World, orders: Orders, session: Session, statics: Statics | None, plain: PlainUploads
-    ) -> None:
-        self._plain = plain
+    bytes_up: int = 0  # updates, counts and moments go up within the protocol, which counts its own bytes
+
+    def __init__(self, world: World, orders: Orders, session: Session, statics: Statics | None, beside: Beside) -> None:
+        self._beside = beside
         super().__init__(world, orders, session, statics)
 
-    dropped: Mapping[int, str] = property(lambda self: self._plain.dropped)  # type: ignore[assignment]
-    notes: tuple[str, ...] = property(lambda self: self._plain.notes)  # type: ignore[assignment]
-    memories: Mapping[int, Private] = property(lambda self: self._plain.memories)  # type: ignore[assignment]
-    ends: Mapping[int, Array] = property(lambda self: self._plain.ends)  # type: ignore[assignment]
-    losses: Mapping[int, float] = property(lambda self: self._plain.losses)  # type: ignore[assignment]
-    bytes_down: int = property(lambda self: self._plain.bytes_down)  # type: ignore[assignment]
-    client_seconds: float = property(lambda self: self._plain.client_seconds)  # type: ignore[assignment]
-    bytes_up: int = 0  # updates, counts and moments go up within the protocol, which counts its own bytes
+    @property
+    def dropped(self) -> Mapping[int, str]:
+        return self._beside.dropped
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._beside.notes
+
+    @property
+    def ends(self) -> Mapping[int, Array]:
+        return self._beside.ends
+
+    @property
+    def losses(self) -> Mapping[int, float]:
+        return self._beside.losses
+
+    @property
+    def bytes_down(self) -> int:
+        return self._beside.bytes_down
+
+    @property
+    def client_seconds(self) -> float:
+        return self._beside.client_seconds
 
 
 class Protection:
     """Both sides of a run's protocol."""
 
-    def __init__(self, setup: Setup, engine: Engine) -> None:
-        self.world, self.engine = setup.world, engine
-        self.clients = Clients(setup, engine)
-        self.transcript = Kept() if setup.spec.privacy.transcript else None
-        self.session = Session(
-            self.clients.roster, self.clients.ids, terms(setup.spec.privacy), self.world.layout, self.clients,
-            self.transcript,
-        )  # fmt: skip
+    def __init__(self, setup: Setup, field: RunField) -> None:
+        self.world, self.field, self.privacy = setup.world, field, setup.spec.privacy
+        self.transcript = Kept() if self.privacy.transcript else None
+        self.session = Session(field.roster, field.ids, terms(self.privacy), self.world.layout, field, self.transcript)
         self.statics: Statics | None = None
         self._least = least(setup.method)
         self._size = 0  # of transcript.bin
 
     def begin(self, round: int) -> None:
         self.session.begin(round)
-        self.clients.crowds, self.clients.models_down = [], 0
+        self.field.begin()
         self._count()
 
-    def door(self, orders: Orders, plain: PlainUploads) -> Uploads:
-        """What the method sees of these answers."""
-        self.clients.answers = {answer.id: answer for answer in plain.answers}
-        return ProtectedDoor(self.world, orders, self.session, self.statics, plain)
+    def door(self, orders: Orders, beside: Beside) -> ProtectedDoor:
+        """What the method sees of the answers to these orders."""
+        return ProtectedDoor(self.world, orders, self.session, self.statics, beside)
 
     def stand(self, lots: Lots) -> None:
         """These lots stand from here on. Counts their labels, unless they were counted before."""
@@ -308,9 +172,20 @@ class Protection:
         if self.statics is not None and self.statics.broken.any():
             self.statics = counted(self.session, self.statics, self._least)
 
-    def short(self, row: Row) -> tuple[str, ...]:
-        """A sentence where the sketch is too short for what the grouping measured."""
-        return warned(row, self.clients.ids.size, self.clients.privacy)
+    def ended(self, row: Row, folder: Folder | None) -> tuple[str, ...]:
+        """What the protocol cost in a round: its bytes in the round's row, its phases in privacy.csv.
+
+        Returns a sentence where the sketch is too short for what the grouping measured.
+        """
+        costs = self.costs(int(row["round"]))
+        row["bytes_up"] += sum(cost["bytes_up"] for cost in costs)
+        row["bytes_down"] += sum(cost["bytes_down"] for cost in costs)
+        row["privacy.seconds_client"] = sum(cost["seconds_client"] for cost in costs)
+        row["privacy.seconds_server"] = sum(cost["seconds_server"] for cost in costs)
+        if folder is not None:
+            folder.append("privacy", costs)
+            self.written(folder.path)
+        return warned(row, self.field.ids.size, self.privacy)
 
     def said(self) -> list[str]:
         """What the round's exchanges met."""
@@ -319,13 +194,8 @@ class Protection:
     def costs(self, round: int) -> list[Row]:
         """The rows of privacy.csv for the round that was played: of clients the median and the most, in seconds."""
         self.session.end()
-        client: dict[str, dict[int, float]] = {}
-        for crowd in self.clients.crowds:
-            for phase, seconds in crowd.seconds.items():
-                of = client.setdefault(phase, {})
-                for index, spent in seconds.items():
-                    of[index] = of.get(index, 0.0) + spent
-        server: dict[str, Cost] = {"models": Cost(down=self.clients.models_down)}
+        client = self.field.seconds()
+        server: dict[str, Cost] = {"models": Cost(down=self.field.models_down)}
         for exchange in self.session.exchanges:
             for phase, cost in exchange.cost.items():
                 total = server.setdefault(phase, Cost())
@@ -369,11 +239,7 @@ class Protection:
 
     def plain(self) -> dict[str, Any]:
         """What clients remember of the protocol, and what was released over lots."""
-        memories = {
-            str(i): [m.version, m.round, m.attempt, [lot.hex() for lot in m.lots], [list(c) for c in m.choices]]
-            for i, m in sorted(self.clients.memories.items())
-        }
-        out: dict[str, Any] = {"memories": memories, "transcript": self._size}
+        out: dict[str, Any] = {"memories": self.field.plain(), "transcript": self._size}
         if self.statics is not None:
             for name in ("labels", "held", "broken"):
                 out[name] = getattr(self.statics, name).astype(int).tolist()
@@ -391,16 +257,24 @@ class Protection:
             )
         if path.exists():
             os.truncate(path, self._size)
-        for client, (version, round, attempt, known, choices) in plain.get("memories", {}).items():
-            self.clients.memories[int(client)] = Memory(
-                version,
-                round,
-                attempt,
-                tuple(bytes.fromhex(lot) for lot in known),
-                tuple((int(a), float(e), int(t), int(r)) for a, e, t, r in choices),
-            )
+        self.field.restore(plain.get("memories", {}))
         if lots is not None:
             if "labels" not in plain:
                 raise UserError("the checkpoint lacks the label counts of the lots", key="checkpoint")
             held, broken = (np.array(plain[name], bool) for name in ("held", "broken"))
             self.statics = Statics(lots, np.array(plain["labels"], np.int64), held, broken)
+
+
+class Simulated(Protection):
+    """Both sides of a simulation's protocol."""
+
+    def __init__(self, setup: Simulation, engine: Engine) -> None:
+        from disue.runs.crowded import Clients
+
+        self.clients = Clients(setup, engine)
+        super().__init__(setup, self.clients)
+
+    def over(self, orders: Orders, plain: PlainUploads) -> ProtectedDoor:
+        """What the method sees of these answers."""
+        self.clients.answers = {answer.id: answer for answer in plain.answers}
+        return self.door(orders, plain)

@@ -16,8 +16,6 @@ from disue.secure.wire.estimate import k_for
 if TYPE_CHECKING:
     from disue.runs.federate import Federate
 
-SIMULATED = "named streams of the run: it repeats, and hides nothing from whoever knows the seed"
-
 
 def about(run: Federate, rows: Sequence[Row], costs: Sequence[Row]) -> dict[str, Any]:
     """The block `privacy` of a summary. rows: of rounds.csv; costs: of privacy.csv."""
@@ -43,7 +41,7 @@ def about(run: Federate, rows: Sequence[Row], costs: Sequence[Row]) -> dict[str,
         "skipped": int(sum(float(row.get("floor.skipped", 0)) for row in rows)),
         "consistency": privacy.consistency,
         "strict": privacy.strict,
-        "randomness": SIMULATED,
+        "randomness": run.side.randomness,
         "phases": phases,
         "met": dict(Counter(_name(text) for text in _events(run) if text.startswith("protected: "))),
     }

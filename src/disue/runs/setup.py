@@ -1,4 +1,4 @@
-"""From a spec to everything a run needs: data, partition, federation, model, world, method, engine."""
+"""From a spec to what the server of a run is given: model, world, method, and what is known of the data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disue import data
 from disue._version import __version__
 from disue.core.checks import Array, IntVector, Vector
 from disue.core.clients import private_of
@@ -24,16 +22,13 @@ from disue.core.uploads import PLAIN
 from disue.core.world import Census, World
 from disue.models import default_for
 from disue.runs import privacy
-from disue.runs.assemble import AnyMethod, mark_of
+from disue.runs.assemble import AnyMethod
 from disue.runs.folder import FORMAT
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:
     from disue.models.network import TorchNetwork
 
-PUBLIC, REAL = "public data", "real data"  # marks of methods that are given inputs
-PUBLIC_SHARE, MOST = 0.1, 5000  # of the clients' data, unless said otherwise; inputs that are held at most
-PARTITION_WORDS = ("kind", "seed", "file")
 MODEL_WORDS = ("name", "additive", "weights", "freeze", "seed")
 
 
@@ -46,14 +41,32 @@ class Shape:
     classes: int
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is written down of the data and of who has it; see `env.json`."""
+
+    data: Mapping[str, Any]
+    partition: Mapping[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Of who has what: a checkpoint belongs to it."""
+        return str(self.partition["hash"])
+
+
+@dataclass(frozen=True)
+class Public:
+    """Inputs that are not the clients', and their labels where a method is allowed them."""
+
+    inputs: Array | None = None
+    labels: IntVector | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A spec made real. `ids` train; `late` are the newcomers, kept out of training."""
+    """A spec made real, as far as the server goes. `ids` train; `late` are the newcomers, kept out of training."""
 
     spec: Spec
-    dataset: data.Dataset
-    partition: data.Partition
-    federation: data.Federation
     ids: IntVector
     late: IntVector
     network: TorchNetwork
@@ -61,32 +74,11 @@ class Setup:
     world: World
     method: AnyMethod
     notes: tuple[str, ...]
+    facts: Facts
 
     @cached_property
     def cohort(self) -> int:
         return self.spec.cohort_size(self.ids.size)
-
-
-def dataset_of(spec: Spec, data_dir: str | Path | None = None) -> data.Dataset:
-    """The set that the spec names, with a second one mixed in where it says so."""
-    dataset = data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir)
-    if spec.data.mix:
-        return data.mix(dataset, data.load(spec.data.mix, data_dir=data_dir), share_labels=spec.data.share_labels)
-    if spec.data.share_labels:
-        raise UserError("data.share_labels has no effect without data.mix; leave it out", key="data.share_labels")
-    return dataset
-
-
-def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:
-    """The partition that the spec names: read from a file, or drawn from its own seed."""
-    table = dict(spec.partition)
-    if table.get("file"):
-        found = data.Partition.load(table["file"])
-        found.fits(dataset.y_train)
-        return found
-    arguments = {k: v for k, v in table.items() if k not in PARTITION_WORDS}
-    seed = table.get("seed", spec.seed)
-    return data.make(dataset, table.get("kind", "dirichlet"), streams=Streams(seed), **arguments)
 
 
 def network_of(
@@ -153,45 +145,24 @@ def _freeze(module: Any, patterns: tuple[str, ...]) -> None:
         raise UserError("model.freeze: all tensors are frozen, nothing is left to train", key="model.freeze")
 
 
-def newcomers_of(spec: Spec, ids: IntVector) -> tuple[IntVector, IntVector]:
-    """(those who train, those who come late), drawn from the stream `newcomers`."""
-    late = round(spec.cohort.newcomers * ids.size)
-    if late >= ids.size:
-        raise UserError(f"cohort.newcomers leaves none of {ids.size} clients to train", key="cohort.newcomers")
-    chosen = np.sort(Streams(spec.seed)("newcomers").choice(np.sort(ids), late, replace=False))
-    return np.sort(ids[~np.isin(ids, chosen)]), chosen
-
-
-def prepare(
+def furnish(
     spec: Spec,
-    data_dir: str | Path | None = None,
-    partition: data.Partition | None = None,
+    method: AnyMethod,
+    shape: Shape,
+    census: Census,
+    facts: Facts,
+    streams: Streams,
     *,
-    dataset: data.Dataset | None = None,
-    method: AnyMethod | None = None,
-    streams: Streams | None = None,
+    late: IntVector | None = None,
+    public: Public = Public(),
+    truth: Mapping[int, int] | None = None,
 ) -> Setup:
-    """Loads and builds everything; every mistake that can be seen before training is seen here.
+    """Model and world, and every check that needs no data: of the method against the door, the clients, the model.
 
-    partition, dataset, method, streams   values that are there already take the place of what the spec names
+    census  those who train      late  those who come late
     """
-    dataset = dataset_of(spec, data_dir) if dataset is None else dataset
-    partition = partition_of(spec, dataset) if partition is None else partition
-    streams = Streams(spec.seed) if streams is None else streams
-    method = spec.build() if method is None else method
-    mark = mark_of(method)
-    share = spec.data.public_share or (PUBLIC_SHARE if PUBLIC in mark and not spec.data.public else 0.0)
-    federation = data.Federation(
-        dataset,
-        partition,
-        streams,
-        validation=spec.evaluate.on == "validation",
-        local_test=spec.evaluate.local,  # type: ignore[arg-type]
-        public=share,
-    )
-    ids, late = newcomers_of(spec, federation.ids)
+    ids = census.ids
     cohort = spec.cohort_size(ids.size)
-    shape = Shape(dataset.shape, dataset.kind, dataset.classes)
     model_seed = int(spec.model.get("seed", spec.seed))
     table = model_of(spec, method)
     network, start, notes = network_of(table, shape, Streams(model_seed))
@@ -202,29 +173,15 @@ def prepare(
     refuse(method, spec.privacy.door if spec.privacy.on else PLAIN, str(spec.method["name"]))
     privacy.check_clients(spec.privacy, method, ids.size, cohort)
     notes += privacy.remarks(spec.privacy, method, spec.cohort.kind, spec.cohort.lot)
-    sizes = federation.sizes_of(ids)
-    public, public_labels = None, None
-    if REAL in mark:
-        public, public_labels = real_inputs(federation, ids, streams)
-    elif PUBLIC in mark:
-        public = public_inputs(spec.data.public, dataset, federation, streams, data_dir)
-        if share != spec.data.public_share:
-            notes += (
-                f"data: {share:.0%} of each client's training data was given to the server, as the method needs public "
-                f"inputs; compare it with methods under data.public_share = {share}",
-            )
-    planted = partition.truth
     world = World(
         network.layout,
-        Census(ids, sizes, dataset.classes),
+        census,
         network,
         streams,
         spec.rounds,
-        public=public,
-        public_labels=public_labels,
-        truth=None
-        if planted is None
-        else dict(zip(ids.tolist(), planted[partition.places(ids)].tolist(), strict=True)),
+        public=public.inputs,
+        public_labels=public.labels,
+        truth=truth,
         redraw=redraw,
     )
     check_trained(network.layout, method, additive=bool(table.get("additive")))
@@ -237,7 +194,8 @@ def prepare(
             f"method.floor.members is {method.floor.members}, but there are {ids.size} clients",
             key="method.floor.members",
         )
-    return Setup(spec, dataset, partition, federation, ids, late, network, start, world, method, notes)
+    late = np.zeros(0, np.int64) if late is None else late
+    return Setup(spec, ids, late, network, start, world, method, notes, facts)
 
 
 def check_trained(layout: Layout, method: AnyMethod, *, additive: bool) -> None:
@@ -288,44 +246,11 @@ def check_private(layout: Layout, method: AnyMethod) -> None:
             )
 
 
-def real_inputs(federation: data.Federation, ids: IntVector, streams: Streams) -> tuple[Array, IntVector]:
-    """Real inputs for methods that are allowed some (the real-data student): the clients' own, at most `MOST`."""
-    pairs = [federation.train(int(i)) for i in ids]
-    x, y = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
-    keep = np.sort(streams("public").permutation(len(y))[:MOST])
-    return x[keep], y[keep]
-
-
-def public_inputs(
-    name: str, dataset: data.Dataset, federation: data.Federation, streams: Streams, data_dir: str | Path | None
-) -> Array:
-    """At most `MOST` inputs without labels: another set's, normalised as ours are, or what was taken from clients."""
-    if not name:
-        found = federation.public_inputs()
-        if not len(found):
-            raise UserError(
-                "data.public_share leaves the server no input: clients are too small; raise it or give data.public",
-                key="data.public_share",
-            )
-    else:
-        other = data.load(name, data_dir=data_dir)
-        if (other.kind, other.shape) != (dataset.kind, dataset.shape):
-            raise UserError(
-                f"data.public: {name} is {other.kind} data of shape {other.shape}, and {dataset.name} is "
-                f"{dataset.kind} data of shape {dataset.shape}; they must be alike",
-                key="data.public",
-                found=name,
-            )
-        found = other.x_train
-    keep = np.sort(streams("public").permutation(len(found))[:MOST])
-    return dataset.inputs(found[keep]) if name else np.ascontiguousarray(found[keep])
-
-
 def about(setup: Setup) -> dict[str, Any]:
     """What env.json says: versions, machine, data, partition, model and the method's parts as they are."""
     import torch
 
-    dataset, partition, layout = setup.dataset, setup.partition, setup.world.layout
+    layout = setup.world.layout
     return {
         "format": FORMAT,
         "disue": __version__,
@@ -334,28 +259,8 @@ def about(setup: Setup) -> dict[str, Any]:
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
         "seed": setup.spec.seed,
-        "data": {
-            "name": dataset.name,
-            "variant": dataset.variant,
-            "train": dataset.sizes[0],
-            "test": dataset.sizes[1],
-            "classes": dataset.classes,
-            "shape": list(dataset.shape),
-            "kind": dataset.kind,
-            "files": [list(pair) for pair in dataset.files],
-            "citation": dataset.citation,
-            "note": dataset.note,
-            "labels": list(dataset.labels),
-            "mean": None if dataset.mean is None else dataset.mean.tolist(),
-            "std": None if dataset.std is None else dataset.std.tolist(),
-        },
-        "partition": {
-            "kind": partition.kind,
-            "hash": partition.hash,
-            "clients": len(partition.ids),
-            "newcomers": int(setup.late.size),
-            "stats": vars(partition.stats) if hasattr(partition.stats, "__dict__") else str(partition.stats),
-        },
+        "data": dict(setup.facts.data),
+        "partition": dict(setup.facts.partition),
         "model": {
             "name": layout.model,
             "parameters": layout.d,

@@ -14,7 +14,6 @@ from disue.methods import TABLE
 from disue.runs.assemble import mark_of
 from disue.runs.federate import Federate
 from disue.runs.folder import FORMAT, Row, read_table
-from disue.runs.newcomers import late
 from disue.runs.setup import Setup
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
@@ -66,10 +65,11 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
     totals["unanswered"] = int(sum(row["cohort"] - row["answered"] for row in rows))
     totals.update(reached(rows, setup.spec.evaluate.targets))
     metrics = {name: value for name, value in found.items() if name.startswith(SCORES) or name in GROUPS}
-    if setup.late.size and complete:
-        metrics.update({name: {"final": value, "last10": value} for name, value in late(run).items()})
+    if complete:
+        late = run.side.late(run.state, run.round)
+        metrics.update({name: {"final": value, "last10": value} for name, value in late.items()})
     listed = TABLE[str(setup.spec.method["name"])]
-    data = setup.dataset
+    data, partition = setup.facts.data, setup.facts.partition
     return {
         "format": FORMAT,
         "disue": __version__,
@@ -81,24 +81,24 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "totals": totals,
         "diagnostics": {name: value for name, value in found.items() if name not in metrics},
         "data": {
-            "name": data.name,
-            "variant": data.variant,
-            "sizes": list(data.sizes),
-            "hash": data.files[0][1] if data.files else "",
-            "citation": data.citation,
-            "note": data.note,
+            "name": data["name"],
+            "variant": data["variant"],
+            "sizes": [data["train"], data["test"]],
+            "hash": data["files"][0][1] if data["files"] else "",
+            "citation": data["citation"],
+            "note": data["note"],
         },
-        "partition": {"kind": setup.partition.kind, "hash": setup.partition.hash},
+        "partition": {name: partition[name] for name in ("kind", "hash")},
         "conditions": conditions(setup, run.lots.cohort),
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
         **_privacy(run, rows),
-        "cite": [text for text in (listed.cite, data.citation) if text],
+        "cite": [text for text in (listed.cite, data["citation"]) if text],
     }
 
 
 def _privacy(run: Federate, rows: Sequence[Row]) -> dict[str, Any]:
     """The block of a protected run; nothing for a plain one."""
-    if run.protection is None:
+    if not run.setup.spec.privacy.on:
         return {}
     from disue.runs.protected import about
 

@@ -22,7 +22,8 @@ from disue.core.world import Census, World
 from disue.engine.memory import MemoryStore
 from disue.runs import checkpoint
 from disue.runs.folder import FORMAT, READS, read_json, write
-from disue.runs.setup import MODEL_WORDS, Shape, model_of, network_of, newcomers_of
+from disue.runs.setup import MODEL_WORDS, Shape, model_of, network_of
+from disue.runs.simulation import newcomers_of
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from disue.core.clients import personal_of
 from disue.core.orders import Orders, Sight
 from disue.engine.memory import MemoryStore
 from disue.engine.plain import PlainUploads
-from disue.runs.federate import Federate
 from disue.runs.folder import Folder
 from disue.runs.personal import personal_models, trial
+from disue.runs.simulated import SimulatedRun
 from disue.testing.compare import difference, parted
 from disue.testing.fresh import elsewhere
 from disue.testing.paced import paced
@@ -40,7 +40,7 @@ def processes(subject: Subject, backend: str) -> None:
 
 def resume(subject: Subject, backend: str) -> None:
     """A run that is interrupted after every round and resumed from its folder is the uninterrupted run."""
-    whole = Federate(set_up(subject.scenario, subject.fresh(), backend), None)
+    whole = SimulatedRun(set_up(subject.scenario, subject.fresh(), backend), None)
     for _ in whole:
         pass
     with tempfile.TemporaryDirectory(prefix="disue-conformance-") as path:
@@ -49,26 +49,30 @@ def resume(subject: Subject, backend: str) -> None:
         for round in range(subject.scenario.rounds + 1):
             # everything is made anew: only what the folder holds has survived
             setup = set_up(subject.scenario, subject.fresh(), backend, checkpoint={"every": 1})
-            part = Federate(setup, folder if round == 0 else Folder(folder.path))
+            part = SimulatedRun(setup, folder if round == 0 else Folder(folder.path))
             if round:
                 part.restore()
                 require(part.round == round - 1, f"after round {round - 1} the folder resumes at round {part.round}")
             next(iter(part))
             part.close()
         alike(difference(part.state, whole.state), "resumed after every round, the run ends otherwise")
-        ours, theirs = ({i: dict(one.engine.memory.get(i)) for i in one.engine.memory.ids} for one in (part, whole))
+        ours, theirs = (
+            {i: dict(one.side.trainer.memory.get(i)) for i in one.side.trainer.memory.ids} for one in (part, whole)
+        )
         alike(difference(ours, theirs, "memory"), "resumed after every round, clients keep something else")
 
 
 def evaluation(subject: Subject, backend: str) -> None:
     """A run that is evaluated after every round is the run that is not, to the bit."""
-    run = Federate(set_up(subject.scenario, subject.fresh(), backend), None)
+    run = SimulatedRun(set_up(subject.scenario, subject.fresh(), backend), None)
     for record, seen in zip(run, usual(subject, backend), strict=True):
         require(record.evaluated, f"round {record.round} was not evaluated")
-        kept = {i: dict(run.engine.memory.get(i)) for i in run.engine.memory.ids}
+        kept = {i: dict(run.side.trainer.memory.get(i)) for i in run.side.trainer.memory.ids}
         why = difference(run.state, seen.state) or difference(kept, dict(seen.memories), "memory")
         alike(why, f"evaluated, the run differs after round {seen.round}")
-    for client, model in personal_models(run.engine, run.setup, run.state, run.setup.world.census.ordered).items():
+    for client, model in personal_models(
+        run.side.trainer, run.setup, run.state, run.setup.world.census.ordered
+    ).items():
         require(bool(np.isfinite(model).all()), f"the model that client {client} makes for itself is not finite")
 
 

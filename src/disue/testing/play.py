@@ -17,7 +17,7 @@ from disue.engine.availability import answering
 from disue.engine.engine import Engine
 from disue.engine.memory import BUDGET, MemoryStore
 from disue.engine.plain import PlainUploads
-from disue.runs.setup import Setup, prepare
+from disue.runs.simulation import Simulation, prepare
 from disue.runs.spec import Spec
 from disue.testing.scenario import Scenario
 from disue.testing.subject import AnyMethod, Subject, fitted
@@ -38,7 +38,7 @@ class Seen:
     memories: Memories
 
 
-def set_up(scenario: Scenario, method: AnyMethod, backend: str, **tables: Any) -> Setup:
+def set_up(scenario: Scenario, method: AnyMethod, backend: str, **tables: Any) -> Simulation:
     """A run of the method on the scenario, ready to begin. The spec's own method is not used."""
     dataset, partition = scenario.data()
     spec = Spec.of({**scenario.tables(), "engine": {"backend": backend, "workers": 1}, **tables})

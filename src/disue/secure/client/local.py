@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -55,6 +55,27 @@ class Memory:
     attempt: int = 0
     lots: tuple[bytes, ...] = ()
     choices: tuple[tuple[int, float, int, int], ...] = ()
+
+    def plain(self) -> list[Any]:
+        """As JSON holds it."""
+        return [
+            self.version,
+            self.round,
+            self.attempt,
+            [lot.hex() for lot in self.lots],
+            [list(c) for c in self.choices],
+        ]
+
+    @staticmethod
+    def read(plain: Sequence[Any]) -> Memory:
+        version, round, attempt, lots, choices = plain
+        return Memory(
+            int(version),
+            int(round),
+            int(attempt),
+            tuple(bytes.fromhex(lot) for lot in lots),
+            tuple((int(a), float(e), int(t), int(r)) for a, e, t, r in choices),
+        )
 
     def opened(self, number: int, attempt: int) -> Memory:
         return replace(self, round=number, attempt=attempt)
