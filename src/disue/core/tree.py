@@ -1,4 +1,4 @@
-"""Frozen dataclasses of arrays and scalars, to and from named arrays plus JSON: no pickle.
+"""Frozen dataclasses of arrays, bytes and scalars, to and from named arrays plus JSON: no pickle.
 
 A state is saved by `take` and restored by `put`, which checks class, field names, dtypes and shapes. Only
 dataclasses that the caller names are ever made: a file cannot choose a class.
@@ -33,6 +33,8 @@ def take(value: object) -> tuple[dict[str, Array], Json]:
             return {"value": node}
         if isinstance(node, float):
             return {"float": node.hex()}
+        if isinstance(node, bytes):
+            return {"bytes": node.hex()}
         if isinstance(node, tuple):
             return {"tuple": [walk(item, f"{path}.{i}") for i, item in enumerate(node)]}
         if isinstance(node, Mapping):
@@ -42,7 +44,9 @@ def take(value: object) -> tuple[dict[str, Array], Json]:
                 f.name: walk(getattr(node, f.name), f"{path}.{f.name}") for f in dataclasses.fields(node) if f.init
             }
             return {"class": named(type(node)), "fields": fields}
-        raise TypeError(f"{path}: a state is made of dataclasses, arrays and scalars, found {type(node).__name__}")
+        raise TypeError(
+            f"{path}: a state is made of dataclasses, arrays, bytes and scalars, found {type(node).__name__}"
+        )
 
     return arrays, walk(value, "state")
 
@@ -106,6 +110,8 @@ def put(arrays: Mapping[str, Array], skeleton: Json, classes: Mapping[str, type]
             return node["value"]
         if "float" in node:
             return float.fromhex(node["float"])
+        if "bytes" in node:
+            return bytes.fromhex(node["bytes"])
         if "tuple" in node:
             return tuple(walk(item) for item in node["tuple"])
         if "map" in node:

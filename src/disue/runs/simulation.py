@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,12 +33,33 @@ class Simulation(Setup):
 
 def dataset_of(spec: Spec, data_dir: str | Path | None = None) -> data.Dataset:
     """The set that the spec names, with a second one mixed in where it says so."""
-    dataset = data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir)
+    dataset = described(spec, data.load(spec.data.name or None, path=spec.data.path or None, data_dir=data_dir))
     if spec.data.mix:
         return data.mix(dataset, data.load(spec.data.mix, data_dir=data_dir), share_labels=spec.data.share_labels)
     if spec.data.share_labels:
         raise UserError("data.share_labels has no effect without data.mix; leave it out", key="data.share_labels")
     return dataset
+
+
+def described(spec: Spec, dataset: data.Dataset) -> data.Dataset:
+    """With the constants of normalisation and the number of labels that the spec gives, where it gives them."""
+    channels = dataset.shape[0] if dataset.shape else 0
+    if spec.data.mean and (dataset.kind == "text" or len(spec.data.mean) != channels):
+        raise UserError(
+            f"data.mean has {len(spec.data.mean)} numbers; {dataset.name} is {dataset.kind} data of shape "
+            f"{dataset.shape}, which takes {'none' if dataset.kind == 'text' else channels}",
+            key="data.mean",
+        )
+    if spec.data.classes and spec.data.classes < dataset.classes:
+        raise UserError(
+            f"data.classes is {spec.data.classes}, and {dataset.name} has {dataset.classes} labels", key="data.classes"
+        )
+    changes: dict[str, Any] = {}
+    if spec.data.mean:
+        changes = {"mean": np.array(spec.data.mean), "std": np.array(spec.data.std)}
+    if spec.data.classes and spec.data.classes != dataset.classes:
+        changes |= {"classes": spec.data.classes, "labels": ()}
+    return replace(dataset, **changes) if changes else dataset
 
 
 def partition_of(spec: Spec, dataset: data.Dataset) -> data.Partition:

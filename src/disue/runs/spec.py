@@ -40,6 +40,37 @@ class Data:
         low=0,
         high=0.5,
     )
+    classes: int = key(0, "how many labels there are; 0: one more than the largest", low=0)
+    mean: tuple[float, ...] = key(
+        (), "constants of normalisation, per channel or feature (after /255 for bytes); none: of the training data"
+    )
+    std: tuple[float, ...] = key((), "the deviations that belong to data.mean", above=0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """[network]: a federation over a real network (docs/deploy.md). A simulation takes no notice of it."""
+
+    clients: int = key(0, "sites that a run waits for before it begins; 0: those that have come by `gather`", low=0)
+    gather: float = key(60.0, "seconds that the server waits for sites before round 1", low=0)
+    deadline: float = key(600.0, "seconds that a site has to answer an exchange", above=0)
+    answers: float = key(
+        0.5,
+        "share of the sites asked that must answer; below it the server waits for sites to come back",
+        above=0,
+        high=1,
+    )
+    patience: float = key(3600.0, "seconds that it waits for them, then stops in a state from which it resumes", low=0)
+    encoding: str = key(
+        "float32",
+        "how updates go up: as they are, or in 16 or 8 bits, what that loses being added to a site's next update",
+        choices=("float32", "float16", "int8"),
+    )
+    scores: bool = key(
+        True, "sites report their own accuracies; false, and in protected runs always: they keep them to themselves"
+    )
+    test: str = key("", "an .npz with x_test, y_test that the server owns: what global accuracies are measured on")
+    roster: str = key("", "the roster of a protected run, as `disue keys` makes it, at the server")
 
 
 @dataclass(frozen=True)
@@ -133,6 +164,7 @@ TABLES: dict[str, type] = {
     "checkpoint": CheckpointTable,
     "track": Track,
     "privacy": Privacy,
+    "network": Network,
 }
 TOP = {
     "seed": Known("seed", int, 0, "everything random follows from it", {"low": 0}),
@@ -166,6 +198,7 @@ class Spec:
     checkpoint: CheckpointTable = CheckpointTable()
     track: Track = Track()
     privacy: Privacy = Privacy()
+    network: Network = Network()
 
     @staticmethod
     def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -210,6 +243,11 @@ class Spec:
         for name in ("mix", "public"):
             if getattr(spec.data, name) not in ("", *NAMES):
                 raise unknown(f"data.{name}", getattr(spec.data, name), NAMES)
+        if len(spec.data.mean) != len(spec.data.std):
+            raise UserError(
+                f"data.mean has {len(spec.data.mean)} numbers and data.std {len(spec.data.std)}: give both",
+                key="data.mean",
+            )
         if spec.data.public and spec.data.public_share:
             raise UserError("data.public and data.public_share were both given; give one of them", key="data.public")
         return spec
@@ -233,13 +271,13 @@ class Spec:
             plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
             if name == "cohort":
                 plain.pop("share" if plain["size"] else "size")
-            if name == "privacy" and not value.on:
+            if (name == "privacy" and not value.on) or (name == "network" and value == Network()):
                 continue
             if name == "data":
                 plain.pop("name" if plain["path"] else "path")
                 if not plain["mix"]:
                     del plain["mix"], plain["share_labels"]
-                for word in ("public", "public_share"):
+                for word in ("public", "public_share", "classes", "mean", "std"):
                     if not plain[word]:
                         del plain[word]
             out[name] = _plain(plain)

@@ -24,7 +24,7 @@ _OPTIONAL = ("client_train", "client_test", "kind")
 
 def read(path: Path, name: str | None = None) -> Dataset:
     """The data set in `path`; with the name of a known set its classes, label names and citation are used."""
-    found = _arrays(path)
+    found = arrays_of(path)
     missing = [key for key in NEEDED if key not in found]
     if missing:
         raise UserError(
@@ -84,7 +84,8 @@ def guess_kind(x: Array, stem: str, said: Array | None = None) -> Kind:
     )
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def arrays_of(path: Path) -> dict[str, Array]:
+    """The entries of an .npz that mean something here."""
     try:
         opened = np.load(path, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
