@@ -45,7 +45,7 @@ def take(value: object) -> tuple[dict[str, Array], Json]:
             }
             return {"class": named(type(node)), "fields": fields}
         raise TypeError(
-            f"{path}: a state is made of dataclasses, arrays, bytes and scalars, found {type(node).__name__}"
+            f"{path}: a state is made of dataclasses, arrays, bytes and scalars; found {type(node).__name__}"
         )
 
     return arrays, walk(value, "state")

@@ -21,11 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import load, save
 
 from disue.core import tree
-from disue.core.checks import Array
 from disue.core.errors import UserError
 from disue.core.orders import Orders
 from disue.flower.messages import Body
-from disue.flower.orders import EXTRA, Vectors, report_up
+from disue.flower.orders import Vectors, report_up
 from disue.flower.site import Site
 from disue.secure import keyring
 from disue.secure.client.local import Inputs, Memory, Received
@@ -59,7 +58,7 @@ def roster_of(site: Site) -> Roster:
     path, authority, pin = site.path("roster"), site.path("authority"), site.config.get("pin")
     if path is None or (authority is None and pin is None):
         raise UserError(
-            "node-config: a protected run needs roster, and authority (the public key that signed it) or pin (its hash)",
+            "node-config: a protected run needs roster, and authority (the key that signed it) or pin (its hash)",
             key="roster",
         )
     key = None if authority is None else keyring.public_key(authority)[1]
@@ -108,7 +107,7 @@ class Talk:
         """Does what the exchange is about, unless it was done already. Returns why the answer is left out, or ""."""
         task = dict(body.about["task"])
         kind = task["kind"]
-        if kind == TRAIN and self.store.last()[1].get("exchange") != task["exchange"]:
+        if kind == TRAIN:
             _, answer, dropped, _ = self.visit.work(Body(body.kind, {"orders": task["orders"]}, body.arrays))
             if answer is None:
                 return dropped or "it has no answer"
@@ -117,12 +116,12 @@ class Talk:
             names = [name for name in (task["under"], task["against"]) if name is not None]
             arrays = {f"vector:{name}": vectors[name] for name in names}
             self.store.put_measured(arrays)
-        self.node.context[TASK] = json.dumps(task).encode()
-        self.node.context["exchange"] = self.head.exchange.encode()
+        self.node.context[TASK] = json.dumps({**task, "number": body.about["number"]}).encode()
         self.node.context.pop(STATE, None)
         return ""
 
     def _task(self, about: Mapping[str, Any]) -> tuple[Task, Bring]:
+        from disue.flower.visit import answer_of
         from disue.runs.bring import Counted, Measured, Trained
 
         client, world = self.head.client, self.visit.world
@@ -192,25 +191,6 @@ class Talk:
             self.node.context.pop(STATE, None)
         else:
             self.node.context[STATE] = packed(party.state.round, ready=self._ready)
-
-
-def answer_of(arrays: Mapping[str, Array], last: Mapping[str, Any], client: int) -> Any:
-    """The answer that the site keeps of the exchange in hand."""
-    from disue.engine.answers import Answer
-
-    return Answer(
-        client,
-        arrays["received"],
-        arrays["start"],
-        arrays["end"],
-        np.asarray(arrays["choice"], np.float64),
-        int(last["size"]),
-        np.asarray(arrays["labels"], np.int64),
-        {name.removeprefix(EXTRA): value for name, value in arrays.items() if name.startswith(EXTRA)},
-        int(last["steps"]),
-        float.fromhex(last["loss"]),
-        0.0,
-    )
 
 
 def packed(round_: Round, *, ready: bool) -> bytes:

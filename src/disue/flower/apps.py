@@ -1,0 +1,59 @@
+"""The two apps that Flower runs: `app.py` of a federation's folder makes them of its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import ConfigRecord, Context, Message
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+
+from disue.core.errors import UserError
+from disue.flower.messages import QUERY, Body, pack, unpack
+from disue.flower.node import Node, Random
+from disue.flower.site import Site
+from disue.runs.spec import Spec
+
+KEPT = "disue.kept"  # the record of a node's context that holds what lives as long as the node
+OUT, RESUME = "out", "resume"
+
+
+def client_app(spec: Spec | str | Path, random: Callable[[int, int], Random] | None = None) -> ClientApp:
+    """What a SuperNode runs for every message. `random` is for tests; see `node.Node`."""
+    checked = spec if isinstance(spec, Spec) else Spec.read(spec)
+    app = ClientApp()
+
+    def answer(message: Message, context: Context) -> Message:
+        return Message(pack(_answered(checked, message, context, random)), reply_to=message)
+
+    getattr(app, QUERY)()(answer)
+    return app
+
+
+def _answered(spec: Spec, message: Message, context: Context, random: Callable[[int, int], Random] | None) -> Body:
+    try:
+        body = unpack(message.content)
+        site = Site.of(dict(context.node_config))
+    except UserError as error:
+        return Body("refused", {"refused": str(error)})
+    record = context.state.get(KEPT)
+    kept = {name: bytes(value) for name, value in record.items()} if isinstance(record, ConfigRecord) else {}  # type: ignore[arg-type]
+    answer = Node(spec, site, kept, random).answer(body)
+    context.state[KEPT] = ConfigRecord(dict(kept))
+    return answer
+
+
+def server_app(spec: Spec | str | Path) -> ServerApp:
+    """What a SuperLink runs: a run in the folder `out` of the run's configuration; one that is there is gone on with."""
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        from disue.flower.serve import serve
+
+        checked = spec if isinstance(spec, Spec) else Spec.read(spec)
+        out = str(context.run_config.get(OUT, "run"))
+        serve(grid, checked, Path(out))
+
+    return app

@@ -1,0 +1,353 @@
+"""Clients behind a network, as a run's loop sees them: its orders become messages, the answers a door."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from disue.core.checks import Array, Float64, IntVector, Vector, digest
+from disue.core.lots import Lots
+from disue.core.method import Info, Served
+from disue.core.orders import Orders
+from disue.core.statics import Statics
+from disue.engine.answers import Answer, fault
+from disue.engine.chores import Measuring
+from disue.engine.engine import TRIALS
+from disue.engine.measure import ClientMoments
+from disue.engine.plain import PlainUploads
+from disue.engine.traffic import COUNT, Traffic
+from disue.evaluation import Evaluation, evaluate, taught
+from disue.evaluation.local import spreads
+from disue.flower import encoding
+from disue.flower.head import DROPPED, REFUSED, Head
+from disue.flower.messages import Body
+from disue.flower.nodes import Nodes, headed
+from disue.flower.orders import EXTRA, VECTOR, down, entries
+from disue.flower.test_set import ServerTest
+from disue.runs.folder import Folder, Row
+from disue.runs.lots import least
+from disue.runs.personal import trial
+from disue.runs.setup import Setup
+from disue.runs.side import Exchanged
+
+if TYPE_CHECKING:
+    from disue.runs.protect import Protection
+
+
+@dataclass
+class Spent:
+    """Seconds of a round: `wait` at the server for answers, `node` of these the slowest site's own work."""
+
+    wait: float = 0.0
+    node: float = 0.0
+
+
+class Networked:
+    """See `runs.side.ClientSide`.
+
+    names   id → the client's name              heard   id → the last round whose answer was counted
+    start   how often the server began on this run: names of exchanges are given once
+    """
+
+    randomness = "the operating systems of the sites"
+
+    def __init__(self, setup: Setup, nodes: Nodes, names: Mapping[int, str], start: int = 0) -> None:
+        self.setup, self.nodes, self.names, self.start = setup, nodes, dict(names), start
+        self.ids_of = {name: client for client, name in self.names.items()}
+        self.heard: dict[int, int] = {}
+        self.safe = -1
+        self.notes: tuple[str, ...] = ()
+        self.statics: Statics | None = None
+        self.spent = Spent()
+        self.cohort: str | None = None  # the name of the round's first exchange
+        self.test = None if not setup.spec.network.test else ServerTest.read(setup.spec)
+        self._count = 0
+        self._round = -1
+        self._said: list[str] = []
+        self._sizes = dict(zip(setup.world.census.ids.tolist(), setup.world.census.sizes.tolist(), strict=True))
+        self.protection: Protection | None = None
+        if setup.spec.privacy.on:
+            from disue.flower.field import NetworkField
+
+            from disue.runs.protect import Protection
+
+            self.field = NetworkField(self)
+            self.protection = Protection(setup, self.field, attempt=start * ATTEMPTS)
+
+    # -- a round ----------------------------------------------------------------------------------------
+
+    def begin(self, round: int) -> None:
+        self._round, self.cohort, self.spent = round, None, Spent()
+        self.nodes.crossed = type(self.nodes.crossed)()
+        if self.protection is not None:
+            self.protection.begin(round)
+
+    def answer(self, orders: Orders, round: int) -> Exchanged:
+        world = self.setup.world
+        orders = orders.check(world.layout)
+        orders = orders.among(np.sort(orders.ids))
+        exchange = self.exchange()
+        if self.cohort is None and orders.local is not None and orders.stream not in TRIALS:
+            self.cohort = exchange
+        traffic = Traffic(world, orders)
+        if self.protection is not None:
+            return self.field.door(self.protection, orders, exchange, traffic)
+        sent: dict[int, set[str]] = {client: set() for client in orders.ids.tolist()}
+
+        def body(name: str) -> Body:
+            client = self.ids_of[name]
+            sent[client] = set()
+            about, arrays = down(orders, client, sent[client])
+            return Body("train", {**self.head(client, exchange), "orders": about}, arrays)
+
+        kept: list[Answer] = []
+        dropped: dict[int, str] = {}
+        for client in orders.ids.tolist():
+            at = int(np.searchsorted(orders.ids, client))
+            into = orders.which if orders.into is None else orders.into
+            traffic.start(client, [*orders.which[at].tolist(), *into[at].tolist()])
+        for client, reply in self.ask([self.names[i] for i in orders.ids.tolist()], body):
+            why = str(reply.about.get(DROPPED, ""))
+            answer = None if why else self._read(orders, client, reply)
+            why = why or ("" if answer is None else fault(world.layout, answer.end, answer.extras) or "")
+            if answer is None or why:
+                what = why if "left out" in why else f"client {client} left out of round {orders.round}: {why}"
+                dropped[client] = what
+                continue
+            traffic.answer(answer)
+            self._hear(orders, client)
+            kept.append(answer)
+        measured = self._measuring(exchange, sent)
+        return PlainUploads(
+            world, orders, kept, measured, dict(sorted(dropped.items())), traffic, (), None, self.statics
+        )
+
+    def exchange(self) -> str:
+        """A name that was never given before."""
+        self._count += 1
+        return f"{self.start}.{self._round}.{self._count}"
+
+    def head(self, client: int, exchange: str) -> dict[str, Any]:
+        return headed(
+            self.nodes.head,
+            client=client,
+            round=max(self._round - 1, 0) if self._round > 0 else 0,
+            heard=self.heard.get(client, -1),
+            safe=self.safe,
+            exchange=exchange,
+        )
+
+    def ask(self, names: Sequence[str], body: Any, enough: float | None = None) -> Iterator[tuple[int, Body]]:
+        """(client, answer) of those who answer and do not refuse; what was refused is in the run's log."""
+        began, slowest = time.perf_counter(), 0.0
+        for name, reply in self.nodes.ask({name: body(name) for name in names}, again=body, enough=enough):
+            if REFUSED in reply.about:
+                self._said.append(f"network: {name} refused: {reply.about[REFUSED]}")
+                continue
+            slowest = max(slowest, float(reply.about.get("spent", reply.about.get("node_seconds", 0.0))))
+            yield self.ids_of[name], reply
+        self.spent.wait += time.perf_counter() - began
+        self.spent.node += slowest
+
+    def _hear(self, orders: Orders, client: int) -> None:
+        if orders.local is not None and orders.stream not in TRIALS:
+            self.heard[client] = orders.round
+
+    def _read(self, orders: Orders, client: int, reply: Body) -> Answer:
+        """The answer as an engine would have it, made of what came."""
+        layout, spec = self.setup.world.layout, self.setup.spec
+        at = int(np.searchsorted(orders.ids, client))
+        which = orders.which[at]
+        into = which if orders.into is None else orders.into[at]
+        told = orders.told().get(client)
+        choice: Float64 = np.eye(1, which.size)[0] if told is None else told
+        if "choice" in reply.arrays:
+            choice = np.asarray(reply.arrays["choice"], np.float64)
+        received = np.ascontiguousarray(orders.starts[into[int(np.argmax(choice))]])
+        sent = entries(orders, layout)
+        start = np.array(received)
+        if "start" in reply.arrays:
+            start[sent] = reply.arrays["start"]
+        end = np.array(start)
+        if "end" in reply.arrays:
+            end[sent] = reply.arrays["end"]
+        elif sent.size:
+            end = np.array(received)
+            end[sent] += encoding.decode(spec.network.encoding, reply.arrays, sent, layout)
+        extras = {n.removeprefix(EXTRA): value for n, value in reply.arrays.items() if n.startswith(EXTRA)}
+        return Answer(
+            client,
+            received,
+            start,
+            end,
+            choice,
+            self._sizes[client],
+            np.asarray(reply.arrays.get("labels", np.zeros(layout.classes)), np.int64),
+            extras,
+            int(reply.about["steps"]),
+            float.fromhex(reply.about["loss"]),
+            float(reply.about["seconds"]),
+        )
+
+    def _measuring(self, exchange: str, sent: dict[int, set[str]]) -> Any:
+        def measure(asked: Measuring, round: int) -> Iterator[tuple[int, ClientMoments, float]]:
+            def body(name: str) -> Body:
+                client = self.ids_of[name]
+                vectors = {digest(v): v for v in (asked.under[client], asked.against) if v is not None}
+                fresh = {VECTOR + n: v for n, v in vectors.items() if n not in sent[client] or n in again}
+                again.update(vectors)
+                sent[client] |= set(vectors)
+                about = {
+                    "under": digest(asked.under[client]),
+                    "against": None if asked.against is None else digest(asked.against),
+                    "per_class": asked.per_class,
+                }
+                without = asked.without.get(client, np.zeros(0, np.int64))
+                return Body("measure", {**self.head(client, exchange), **about}, {**fresh, "without": without})
+
+            again: set[str] = set()
+            for client, reply in self.ask([self.names[i] for i in asked.ids], body):
+                found = {name: reply.arrays.get(name) for name in ClientMoments._fields}
+                yield client, ClientMoments(**found), float(reply.about["seconds"])  # type: ignore[arg-type]
+
+        return measure
+
+    # -- what the loop asks besides ---------------------------------------------------------------------
+
+    def engine(self) -> Mapping[str, Any] | None:
+        return {"backend": self.setup.spec.engine.backend, "where": "at the sites"}
+
+    def sizes(self, ids: IntVector) -> IntVector:
+        return np.array([self._sizes[client] for client in ids.tolist()], np.int64)
+
+    def stand(self, lots: Lots) -> int:
+        if self.protection is not None:
+            self.protection.stand(lots)
+            return 0
+        names = [self.names[client] for client in lots.ids.tolist()]
+        exchange = self.exchange()
+        found = dict(self.ask(names, lambda name: Body("labels", self.head(self.ids_of[name], exchange)), enough=1.0))
+        classes = self.setup.world.layout.classes
+        counts = Counts({client: np.asarray(reply.arrays["labels"], np.int64) for client, reply in found.items()})
+        self.statics = Statics.counted(lots, counts, classes, least(self.setup.method))  # type: ignore[arg-type]
+        return 2 * COUNT * classes * lots.ids.size
+
+    def evaluate(self, state: Any, info: Info, ends: Mapping[int, Array], round: int) -> Evaluation:
+        """Global figures on the server's own test set where it has one, local ones as the sites report them."""
+        setup, world = self.setup, self.setup.world
+        ids = world.census.ordered
+        served = setup.method.serve(world, state, ids)
+        metrics: dict[str, float] = {}
+        if self.test is not None:
+            found = evaluate(world.network, served, ids, self.test, teachers=taught(info.arrays), streams=world.streams)
+            metrics.update(found.metrics)
+        columns = self._scored(state, served, ids)
+        metrics.update(spreads(columns))
+        return Evaluation(metrics, ids, columns)
+
+    def _scored(self, state: Any, served: Served, ids: IntVector) -> dict[str, Float64]:
+        setup, exchange = self.setup, self.exchange()
+        personal = getattr(setup.method.local, "personal", None)
+        orders = trial(setup.method.ask(setup.world, state, ids)) if personal is not None else None
+
+        def body(name: str) -> Body:
+            client = self.ids_of[name]
+            return scoring(served, ids, client, orders, self.head(client, exchange), self.cohort)
+
+        columns: dict[str, Float64] = {}
+        place = {client: at for at, client in enumerate(ids.tolist())}
+        for client, reply in self.ask([self.names[i] for i in ids.tolist()], body, enough=0.0):
+            for name, value in reply.about["columns"].items():
+                columns.setdefault(name, np.full(ids.size, np.nan))[place[client]] = float.fromhex(value)
+        return dict(sorted(columns.items()))
+
+    def late(self, state: Any, round: int) -> dict[str, float]:
+        return {}
+
+    def ended(self, row: Row, folder: Folder | None) -> tuple[str, ...]:
+        once = () if self.protection is None else self.protection.ended(row, folder)
+        crossed = self.nodes.crossed
+        row["network.bytes_up"], row["network.bytes_down"] = crossed.up, crossed.down
+        row["network.messages"] = crossed.messages
+        row["network.seconds_wait"], row["network.seconds_sites"] = self.spent.wait, self.spent.node
+        return once
+
+    def said(self) -> list[str]:
+        said, self._said = self._said, []
+        return [*self.nodes.said(), *said, *([] if self.protection is None else self.protection.said())]
+
+    # -- for a checkpoint -------------------------------------------------------------------------------
+
+    def save(self, path: Path, round: int) -> None:
+        """Sites keep their own memories."""
+
+    def drop(self, path: Path, keep: Sequence[int]) -> None:
+        self.safe = max(keep, default=-1) - 1
+
+    def plain(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"network": {"heard": {str(i): r for i, r in sorted(self.heard.items())}}}
+        return out if self.protection is None else {**out, "privacy": self.protection.plain()}
+
+    def restore(self, path: Path, round: int, meta: Mapping[str, Any], lots: Lots | None) -> None:
+        self.heard = {int(i): int(r) for i, r in meta.get("network", {}).get("heard", {}).items()}
+        self.safe = round - 1
+        if self.protection is not None:
+            self.protection.restore(meta.get("privacy", {}), lots, path.parent)
+
+    def close(self) -> None:
+        """Nothing of the sites' is held."""
+
+
+ATTEMPTS = 256  # of an exchange, between two starts of the server
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Label counts that sites sent, as `Statics` asks for them."""
+
+    of: Mapping[int, IntVector]
+
+    def label_counts(self, client: int) -> IntVector:
+        return self.of[client]
+
+
+def scoring(
+    served: Served, ids: IntVector, client: int, personal: Orders | None, head: Mapping[str, Any], cohort: str | None
+) -> Body:
+    """What one client is to score: the models that it receives or is measured against, each sent once."""
+    at = int(np.searchsorted(ids, client))
+    arrays: dict[str, Array] = {}
+    names: list[str] = []
+
+    def row(found: int | None) -> int | None:
+        if found is None or not served.whole:
+            return None
+        vector: Vector = np.ascontiguousarray(served.models[found])
+        name = digest(vector)
+        arrays[VECTOR + name] = vector
+        if name not in names:
+            names.append(name)
+        return names.index(name)
+
+    about: dict[str, Any] = {
+        "receives": row(int(served.receives[at])) or 0,
+        "group": row(None if served.group is None else int(served.group[at])),
+        "expert": row(served.expert),
+        "average": row(served.average),
+        "scale": float(served.scale).hex(),
+        "whole": served.whole,
+        "cohort": cohort,
+        "personal": None,
+    }
+    if personal is not None:
+        about["personal"], more = down(personal, client, {n.removeprefix(VECTOR) for n in arrays})
+        arrays |= more
+    return Body("score", {**head, **about, "models": names}, arrays)
+
+
+__all__ = ["Head", "Networked", "replace", "scoring"]
