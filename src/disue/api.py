@@ -122,15 +122,21 @@ def _go(
             _describe(setup, folder, about(setup), recorded, fresh=saved is None)
             if again:
                 federate.restore()
-        return _rounds(federate, on_round, tracks, report=report)
+        return through(federate, on_round, tracks, report=report)
     finally:
         federate.close()
 
 
-def _rounds(federate: Federate, on_round: OnRound | None, tracks: Tracks, *, report: bool) -> dict[str, Any]:
-    """All rounds that are left, then the summary."""
+def through(
+    federate: Federate, on_round: OnRound | None = None, tracks: Tracks | None = None, *, report: bool = True
+) -> dict[str, Any]:
+    """All rounds that are left of a run that is set up, then its summary and its report."""
     from disue.runs.summary import summary
     from disue.runs.threads import one_thread
+    from disue.runs.track import Tracks
+
+    if tracks is None:
+        tracks = Tracks(federate.setup.spec, None if federate.folder is None else federate.folder.path)
 
     folder, rounds = federate.folder, federate.setup.spec.rounds
     stopped = None

@@ -150,7 +150,7 @@ def test_nobody_answers() -> None:
     found = run(method=CCVR)
     method, world, state = found.setup.method, found.setup.world, found.state
     orders = method.expert.closing(world, 3, state.average)
-    empty = found.engine.answer(world, orders, np.zeros(0, np.int64))
+    empty = found.side.trainer.answer(world, orders, np.zeros(0, np.int64))
     told = method.tell(world, state, orders, empty)
     assert told.state is state and told.then is None and "stays as it is" in told.info.notes[0]
 

@@ -162,10 +162,10 @@ def test_a_round_that_nobody_answers_is_not_the_shot() -> None:
     method, world_, ids = Spec.of({"method": SMALL}).build(), found.setup.world, found.setup.ids
     state = method.init(world_, found.setup.start).state
     orders = method.ask(world_, state, ids)
-    state = method.tell(world_, state, orders, found.engine.answer(world_, orders, ids[:0])).state
+    state = method.tell(world_, state, orders, found.side.trainer.answer(world_, orders, ids[:0])).state
     assert method.ask(world_, state, ids).ids.size == 8
     orders = method.ask(world_, state, ids)
-    state = method.tell(world_, state, orders, found.engine.answer(world_, orders)).state
+    state = method.tell(world_, state, orders, found.side.trainer.answer(world_, orders)).state
     assert method.ask(world_, state, ids).ids.size == 0
 
 

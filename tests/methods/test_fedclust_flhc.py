@@ -56,7 +56,7 @@ def test_after_the_survey_every_group_stands_at_fedavgs_model() -> None:
     assert told.then is None and orders is not None
     assert np.array_equal(orders.starts, start[None]) and orders.ids.tolist() == world.census.ordered.tolist()
     assert orders.local == ours.setup.method.local  # as many passes as in a round
-    after = method.tell(world, at, orders, ours.engine.answer(world, orders)).state
+    after = method.tell(world, at, orders, ours.side.trainer.answer(world, orders)).state
     assert after.groups.numbers.size == 3 and (after.models == start).all()
 
 

@@ -125,11 +125,11 @@ def test_the_pull_is_to_every_centre_from_its_own_last_model() -> None:
 
 def test_its_own_model_is_where_it_stopped() -> None:
     at = run(rounds=2, method={"name": "fedsoft"}, cohort={"share": 0.5})
-    made = personal_models(at.engine, at.setup, at.state, at.setup.ids)
-    trained = [i for i in at.setup.ids.tolist() if "end" in at.engine.memory.get(i)]
+    made = personal_models(at.side.trainer, at.setup, at.state, at.setup.ids)
+    trained = [i for i in at.setup.ids.tolist() if "end" in at.side.trainer.memory.get(i)]
     assert 4 <= len(trained) < 8
     for client in trained:
-        assert np.array_equal(made[client], at.engine.memory.get(client)["end"])
+        assert np.array_equal(made[client], at.side.trainer.memory.get(client)["end"])
     fresh = next(i for i in at.setup.ids.tolist() if i not in trained)
     assert any(np.array_equal(made[fresh], model) for model in at.state.models)
 
@@ -210,7 +210,7 @@ def test_without_pull_clients_never_see_the_centres() -> None:
     alone = run(method={"name": "local"})
     for client in ours.setup.ids.tolist():
         own = alone.state.models[alone.state.groups.rows(alone.state.groups.at(np.array([client])))[0]]
-        np.testing.assert_allclose(ours.engine.memory.get(client)["end"], own, atol=1e-6)
+        np.testing.assert_allclose(ours.side.trainer.memory.get(client)["end"], own, atol=1e-6)
 
 
 def test_what_is_sent() -> None:

@@ -132,9 +132,9 @@ def test_above_a_hundred_clients_a_hundred_are_looked_at() -> None:
     federate = run(method={"name": "ditto"}, **many)
     some = hundred(federate.setup.ids, federate.setup.world.streams)
     assert federate.rows[-1]["personal_clients"] == 100.0
-    found = personal_models(federate.engine, federate.setup, federate.state, some)
+    found = personal_models(federate.side.trainer, federate.setup, federate.state, some)
     assert sorted(found) == some.tolist()
-    trained = set(federate.engine.memory.ids)
+    trained = set(federate.side.trainer.memory.ids)
     for client, model in found.items():  # who never took part uses what it receives
         assert np.array_equal(model, federate.state.average) == (client not in trained)
 
@@ -151,10 +151,10 @@ def test_nothing_of_the_head_travels(name: str) -> None:
     assert (federate.state.average[~head] != start[~head]).any()
     sent = 4 * int((~head).sum()) * 8
     assert all(row["bytes_up"] == row["bytes_down"] == sent for row in federate.rows[1:])
-    models = personal_models(federate.engine, federate.setup, federate.state, federate.setup.ids)
+    models = personal_models(federate.side.trainer, federate.setup, federate.state, federate.setup.ids)
     for client, model in models.items():
         assert np.array_equal(model[~head], federate.state.average[~head])
-        assert np.array_equal(model[head], federate.engine.memory.get(client)["own"])
+        assert np.array_equal(model[head], federate.side.trainer.memory.get(client)["own"])
     assert len({model.tobytes() for model in models.values()}) == 8
 
 
@@ -167,19 +167,19 @@ def test_what_is_received_is_not_scored_where_it_is_no_model() -> None:
 def test_newcomers_train_a_model_of_their_own_for_an_epoch() -> None:
     """Head and body together, from the body as received and the initial head; the trained head is theirs to use."""
     federate = run(method={"name": "fedper"}, cohort={"newcomers": 0.25})
-    found = _epoch(federate, federate.state.average, federate.setup.late)
+    found = _epoch(federate.side.trainer, federate.setup, federate.round, federate.state.average, federate.setup.late)
     plain = run(method={"name": "fedavg"}, cohort={"newcomers": 0.25})
     assert np.array_equal(plain.setup.late, federate.setup.late)
-    alone = _epoch(plain, federate.state.average, federate.setup.late)
+    alone = _epoch(plain.side.trainer, plain.setup, plain.round, federate.state.average, federate.setup.late)
     assert len(found) == 2 and same(list(found.values()), list(alone.values()))
-    assert not set(federate.engine.memory.ids) & set(found)
+    assert not set(federate.side.trainer.memory.ids) & set(found)
 
 
 def test_newcomers_of_a_fine_tuned_method_are_fine_tuned() -> None:
     tables = {"cohort": {"newcomers": 0.25}, "local": {**BASE["local"], "tuning": 3}}
     federate = run(method={"name": "fedavg-ft"}, **tables)
     late = federate.setup.late
-    found = _epoch(federate, federate.state.average, late)
+    found = _epoch(federate.side.trainer, federate.setup, federate.round, federate.state.average, late)
     longer = Orders(
         round=federate.round,
         ids=late,
@@ -188,7 +188,7 @@ def test_newcomers_of_a_fine_tuned_method_are_fine_tuned() -> None:
         local=Erm(**{**BASE["local"], "epochs": 3}),
         stream="personal",
     )
-    alone = federate.engine.answer(federate.setup.world, longer).ends
+    alone = federate.side.trainer.answer(federate.setup.world, longer).ends
     assert same([found[i] for i in late], [alone[i] for i in late])
 
 

@@ -139,7 +139,7 @@ class PlainUploads:
         for client, moments, seconds in self._measure(asked, self._orders.round):
             found[client] = moments
             self._traffic.seconds += seconds
-        rows = ((row, found[answer.id]) for answer, row in members)
+        rows = ((row, found[answer.id]) for answer, row in members if answer.id in found)  # a network loses some
         return summed(groups, layout.classes, layout.features, rows, per_class=per_class, crossed=against is not None)
 
     def vectors(self, of: str = UPDATE) -> Matrix:

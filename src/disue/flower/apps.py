@@ -45,7 +45,7 @@ def _answered(spec: Spec, message: Message, context: Context, random: Callable[[
 
 
 def server_app(spec: Spec | str | Path) -> ServerApp:
-    """What a SuperLink runs: a run in the folder `out` of the run's configuration; one that is there is gone on with."""
+    """What a SuperLink runs: a run in the folder `out` of Flower's configuration; one that is there is gone on with."""
     app = ServerApp()
 
     @app.main()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from disue.core.errors import UserError
-from disue.runs.spec import Spec
+from disue.runs.spec import CheckpointTable, Spec, Track
 
 REFUSED, LACKING, DROPPED = "refused", "lacking", "dropped"  # keys of an answer that is none
 
@@ -50,5 +50,7 @@ class Head:
 
 
 def hash_of(spec: Spec) -> str:
-    """Of a spec as it is resolved: both sides have the same where they run the same thing."""
-    return hashlib.sha256(spec.toml().encode()).hexdigest()
+    """Of a spec as it is resolved, without what is the server's own: both sides have the same where they run the same
+    thing."""
+    shared = replace(spec, checkpoint=CheckpointTable(), track=Track())
+    return hashlib.sha256(shared.toml().encode()).hexdigest()

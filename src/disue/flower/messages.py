@@ -45,7 +45,7 @@ class Body:
 
 def pack(body: Body) -> RecordDict:
     """Flower's record of it."""
-    words = json.dumps({"kind": body.kind, **body.about})
+    words = json.dumps({"kind": body.kind, "about": dict(body.about)})
     arrays = {name: _packed(np.asarray(value)) for name, value in body.arrays.items()}
     return RecordDict({ABOUT: ConfigRecord({"json": words}), ARRAYS: ArrayRecord(arrays)})
 
@@ -53,8 +53,8 @@ def pack(body: Body) -> RecordDict:
 def unpack(content: RecordDict) -> Body:
     """The way back; a record that is not ours is a UserError."""
     try:
-        about = json.loads(str(content[ABOUT]["json"]))
-        kind = str(about.pop("kind"))
+        found = json.loads(str(content[ABOUT]["json"]))
+        kind, about = str(found["kind"]), dict(found["about"])
         record = content[ARRAYS]
         assert isinstance(record, ArrayRecord)
         arrays = {str(name): _unpacked(value) for name, value in record.items()}

@@ -78,11 +78,11 @@ class Nodes:
             self._known.add(node)
             if answer is None or REFUSED in answer.about:
                 if answer is not None:
-                    self._note(f"network: a node takes no part: {answer.about[REFUSED]}")
+                    self.note(f"network: a node takes no part: {answer.about[REFUSED]}")
                 continue
             hello = Hello(node, answer.about)
             if hello.name in self.where and self.where[hello.name] in there and self.where[hello.name] != node:
-                self._note(f"network: a second node says that it is {hello.name}; the first one stays")
+                self.note(f"network: a second node says that it is {hello.name}; the first one stays")
                 continue
             found[hello.name] = hello
             self.where[hello.name] = node
@@ -145,12 +145,10 @@ class Nodes:
                 break
             late = ", ".join(sorted(flight.waiting))
             if clock.over and clock.first():
-                self._note(
-                    f"network: {there} of {len(bodies)} answered by the deadline, {least} must: waiting for {late}"
-                )
+                self.note(f"network: {there} of {len(bodies)} answered in time, {least} must: waiting for {late}")
             if clock.lost or (self.local and not moved):
                 raise UserError(
-                    f"network: {there} of {len(bodies)} sites answered and {least} must; {late} did not come back within "
+                    f"network: {there} of {len(bodies)} sites answered, {least} must; {late} did not come back within "
                     f"{self.terms.patience:g} seconds. Nothing is lost: start the server again on this run's folder",
                     key="network.patience",
                 )
@@ -161,7 +159,7 @@ class Nodes:
                     self.look()
                 time.sleep(POLL)
         for name in sorted(flight.waiting):
-            self._note(f"network: {name} did not answer in time: absent")
+            self.note(f"network: {name} did not answer in time: absent")
 
     def message(self, node: int, body: Body) -> Message:
         content = pack(body)
@@ -172,13 +170,13 @@ class Nodes:
     def read(self, reply: Message, name: str) -> Body | None:
         """None where there is nothing to read."""
         if reply.has_error():
-            self._note(f"network: {name} failed: {reply.error.reason}")
+            self.note(f"network: {name} failed: {reply.error.reason}")
             return None
         self.crossed.up += size(reply.content)
         try:
             return unpack(reply.content)
         except UserError as error:
-            self._note(f"network: {name}: {error}")
+            self.note(f"network: {name}: {error}")
             return None
 
     def lose(self, name: str) -> None:
@@ -201,7 +199,7 @@ class Nodes:
                 return
             time.sleep(POLL)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if text not in self.events:
             self.events.append(text)
 
@@ -240,7 +238,7 @@ class Flight:
             message = reply.metadata.reply_to_message_id
             name = self.sent.get(message, "")
             if message in self.done or name not in self.waiting:
-                self.nodes._note(
+                self.nodes.note(
                     f"network: {name or reply.metadata.src_node_id} answered twice: the first answer counts"
                 )
                 continue

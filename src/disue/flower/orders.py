@@ -101,6 +101,7 @@ def down(
             sent.add(name)
         names.append(name)
     about: dict[str, Any] = {
+        "round": one.round,
         "stream": one.stream,
         "own": one.own,
         "starts": names,
@@ -130,7 +131,6 @@ def made(
     about: Mapping[str, Any],
     arrays: Mapping[str, Array],
     client: int,
-    round: int,
     layout: Layout,
     vectors: Vectors,
     classes: Mapping[str, type],
@@ -164,7 +164,7 @@ def made(
         return np.array([found if names else [0] * len(found)], np.int64)
 
     return Orders(
-        round=round,
+        round=int(about["round"]),
         ids=np.array([client], np.int64),
         starts=np.ascontiguousarray(starts),
         which=rows(about["which"]),

@@ -140,7 +140,7 @@ class Talk:
         told = about["orders"]
         starts = [vectors[told["starts"][row]] for row in told["which"]]
         orders = Orders(
-            round=self.head.round,
+            round=int(told["round"]),
             ids=np.array([client], np.int64),
             starts=np.stack(starts),
             which=np.arange(len(starts))[None, :],

@@ -31,7 +31,6 @@ from disue.flower.orders import EXTRA, VECTOR, down, entries
 from disue.flower.test_set import ServerTest
 from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
-from disue.runs.personal import trial
 from disue.runs.setup import Setup
 from disue.runs.side import Exchanged
 
@@ -73,7 +72,6 @@ class Networked:
         self.protection: Protection | None = None
         if setup.spec.privacy.on:
             from disue.flower.field import NetworkField
-
             from disue.runs.protect import Protection
 
             self.field = NetworkField(self)
@@ -120,7 +118,7 @@ class Networked:
                 dropped[client] = what
                 continue
             traffic.answer(answer)
-            self._hear(orders, client)
+            self.hear(orders, client)
             kept.append(answer)
         measured = self._measuring(exchange, sent)
         return PlainUploads(
@@ -136,7 +134,7 @@ class Networked:
         return headed(
             self.nodes.head,
             client=client,
-            round=max(self._round - 1, 0) if self._round > 0 else 0,
+            round=max(self._round, 0),
             heard=self.heard.get(client, -1),
             safe=self.safe,
             exchange=exchange,
@@ -147,14 +145,20 @@ class Networked:
         began, slowest = time.perf_counter(), 0.0
         for name, reply in self.nodes.ask({name: body(name) for name in names}, again=body, enough=enough):
             if REFUSED in reply.about:
-                self._said.append(f"network: {name} refused: {reply.about[REFUSED]}")
+                self.say(f"network: {name} refused: {reply.about[REFUSED]}")
                 continue
             slowest = max(slowest, float(reply.about.get("spent", reply.about.get("node_seconds", 0.0))))
             yield self.ids_of[name], reply
         self.spent.wait += time.perf_counter() - began
         self.spent.node += slowest
 
-    def _hear(self, orders: Orders, client: int) -> None:
+    def say(self, text: str) -> None:
+        """A sentence for the run's log."""
+        if text not in self._said:
+            self._said.append(text)
+
+    def hear(self, orders: Orders, client: int) -> None:
+        """This client's answer counts."""
         if orders.local is not None and orders.stream not in TRIALS:
             self.heard[client] = orders.round
 
@@ -253,7 +257,7 @@ class Networked:
     def _scored(self, state: Any, served: Served, ids: IntVector) -> dict[str, Float64]:
         setup, exchange = self.setup, self.exchange()
         personal = getattr(setup.method.local, "personal", None)
-        orders = trial(setup.method.ask(setup.world, state, ids)) if personal is not None else None
+        orders = setup.method.ask(setup.world, state, ids) if personal is not None else None
 
         def body(name: str) -> Body:
             client = self.ids_of[name]

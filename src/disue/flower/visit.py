@@ -158,7 +158,6 @@ class Visit:
             about,
             arrays,
             self.head.client,
-            self.head.round,
             self.world.layout,
             vectors,
             Classes(method),
@@ -190,7 +189,7 @@ class Visit:
             memory = dict(self.engine.memory.get(head.client))
             if residual is not None:
                 memory[RESIDUAL] = residual
-            self.store.keep(head.round, memory, head.safe)
+            self.store.keep(orders.round, memory, head.safe)
         self._remember(answer, vectors)
         return orders, answer, uploads.dropped.get(head.client, ""), time.perf_counter() - began
 
@@ -220,8 +219,8 @@ class Visit:
         arrays = {EXTRA + name: value for name, value in answer.extras.items()}
         which = entries(orders, self.world.layout)
         if which.size:
-            arrays |= self._encoded(answer, which)
-        if report.choice != "none" and orders.shares is None:
+            arrays |= self._encoded(answer, which, orders.round)
+        if report.choice != "none" and not orders.told():
             arrays["choice"] = answer.choice
         if needs_start(orders):
             arrays["start"] = answer.start[which]
@@ -237,18 +236,18 @@ class Visit:
 
         return static_size(self.spec.build()) > 0
 
-    def _encoded(self, answer: Answer, which: IntVector) -> dict[str, Array]:
+    def _encoded(self, answer: Answer, which: IntVector, round: int) -> dict[str, Array]:
         name = self.spec.network.encoding
         if name == "float32":
             return {"end": answer.end[which]}
-        memory = self.store.memory(self.head.round)
+        memory = self.store.memory(round)
         layout = self.world.layout
         lost = np.asarray(self.store.memory(self.head.heard).get(RESIDUAL, np.zeros(layout.d, np.float32)))
         update = (answer.end - answer.received)[which] + lost[which]
         arrays = encoding.encode(name, update, which, layout)
         left = np.array(lost)
         left[which] = update - encoding.decode(name, arrays, which, layout)
-        self.store.keep(self.head.round, {**memory, RESIDUAL: left}, self.head.safe)
+        self.store.keep(round, {**memory, RESIDUAL: left}, self.head.safe)
         return arrays
 
     def sizes(self, body: Body) -> Body:
@@ -350,7 +349,9 @@ class Visit:
     def _personal(self, body: Body, vectors: Vectors) -> dict[int, Vector]:
         if body.about["personal"] is None:
             return {}
-        orders = self.orders(body.about["personal"], body.arrays, vectors)
+        from disue.runs.personal import trial
+
+        orders = trial(self.orders(body.about["personal"], body.arrays, vectors))
         held = self.store.memory(self.head.heard)
         held.pop(RESIDUAL, None)
         self.engine.memory.put(self.head.client, held)

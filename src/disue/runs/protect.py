@@ -142,12 +142,23 @@ class ProtectedDoor(SecureUploads):
 
 
 class Protection:
-    """Both sides of a run's protocol."""
+    """The server's side of a run's protocol.
 
-    def __init__(self, setup: Setup, field: RunField) -> None:
+    attempt  of exchanges from here on: clients answer no number again, so a server that goes on raises it
+    """
+
+    def __init__(self, setup: Setup, field: RunField, attempt: int = 0) -> None:
         self.world, self.field, self.privacy = setup.world, field, setup.spec.privacy
         self.transcript = Kept() if self.privacy.transcript else None
-        self.session = Session(field.roster, field.ids, terms(self.privacy), self.world.layout, field, self.transcript)
+        self.session = Session(
+            field.roster,
+            field.ids,
+            terms(self.privacy),
+            self.world.layout,
+            field,
+            self.transcript,
+            attempt,
+        )
         self.statics: Statics | None = None
         self._least = least(setup.method)
         self._size = 0  # of transcript.bin

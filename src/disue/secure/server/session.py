@@ -66,6 +66,7 @@ class Session:
     clients     (n,) ids, ascending, as the roster has them
     exchanges   of the round that is being played, to be read for what they cost and met
     transcript  of everything that the server saw, where one is kept
+    attempt     of every exchange's first opening: a server that goes on after a crash takes a higher one
     """
 
     roster: Roster
@@ -74,6 +75,7 @@ class Session:
     layout: Layout
     where: Field
     transcript: Kept | None = None
+    attempt: int = 0
     exchanges: list[Exchange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _number: int = 0
@@ -110,7 +112,7 @@ class Session:
             epsilon=terms.epsilon if asked.choices else float("inf"),
         )
         wire = self.where.wire(task, ids, number)
-        made = Exchange(self.roster, opened, wire, number=number, transcript=self.transcript)
+        made = Exchange(self.roster, opened, wire, number=number, attempt=self.attempt, transcript=self.transcript)
         self.exchanges.append(made)
         try:
             return made, made.open()
