@@ -31,6 +31,7 @@ TABLE = {
     "demo": ("demo", "demo", "Compare four methods on real data, in less than a minute."),
     "doctor": ("doctor", "doctor", "Say what is installed and whether a small run works."),
     "export": ("run", "export", "Write a trained model as safetensors."),
+    "flower": ("flower", "flower", "Run a federation over a real network."),
     "keys": ("keys", "keys", "Make the keys and the roster of a protected federation."),
     "list": ("listing", "list_", "List methods, datasets, models, partitions, parts, tables."),
     "privacy-check": ("privacy", "privacy_check", "Attack the protected protocol, time it, and say what holds."),

@@ -39,7 +39,7 @@ def run(
     where = Path("runs") / name if out is None else out
     with Display(_title(checked), f"disue resume {where}", quiet=quiet) as display:
         summary = api.run(checked, where, data_dir=data_dir, on_round=display)
-    _end(summary, where, quiet=quiet)
+    ended(summary, where, quiet=quiet)
 
 
 @click.command()
@@ -50,7 +50,7 @@ def resume(run_dir: Path, data_dir: Path | None, quiet: bool) -> None:
     """Go on with the run in RUN_DIR from its last checkpoint, bit for bit."""
     with Display(f"{run_dir}: resumed", f"disue resume {run_dir}", quiet=quiet) as display:
         summary = api.resume(run_dir, data_dir=data_dir, on_round=display)
-    _end(summary, run_dir, quiet=quiet)
+    ended(summary, run_dir, quiet=quiet)
 
 
 def _title(spec: Spec) -> str:
@@ -60,7 +60,8 @@ def _title(spec: Spec) -> str:
     return f"{spec.method['name']} on {data}, {partition}, {model}, seed {spec.seed}"
 
 
-def _end(summary: dict[str, Any], where: Path, *, quiet: bool) -> None:
+def ended(summary: dict[str, Any], where: Path, *, quiet: bool) -> None:
+    """What a finished run says."""
     if quiet:
         return
     metrics, totals = summary["metrics"], summary["totals"]

@@ -19,6 +19,7 @@ from disue.flower.orders import VECTOR, down
 from disue.flower.protocol import COUNT, MEASURE, MESSAGE, TRAIN
 from disue.runs.protect import ProtectedDoor, Protection
 from disue.secure import keyring
+from disue.secure.wire.messages import Abort
 from disue.secure.wire.opening import Open
 from disue.secure.wire.roster import Roster
 from disue.secure.wire.tasks import Count, Measure, Task, Wire
@@ -195,6 +196,8 @@ class NetworkWire:
                 self.away.add(index)
                 continue
             if reply.about.get("lost"):
+                if all(message[5] == Abort.TYPE for message in known[client]):
+                    continue  # the round is over for it anyway
                 side.say(f"network: {side.names[client]} lost the keys of the round with its node, and is out of it")
                 self.away.add(index)
                 continue

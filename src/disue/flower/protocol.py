@@ -77,11 +77,9 @@ class Talk:
             dropped = self._begin(body)
             if dropped:
                 return Body("protocol", {"messages": 0, "dropped": dropped})
-        if self.node.context.get("exchange", b"").decode() != self.head.exchange:
-            return Body(
-                "protocol", {"messages": 0, "lost": True}
-            )  # keys of this round were held by a process that died
-        about = json.loads(self.node.context[TASK])
+        about = json.loads(self.node.context.get(TASK, b"{}"))
+        if about.get("number") != body.about["number"]:  # the keys of this round were held by a process that died
+            return Body("protocol", {"messages": 0, "lost": True})
         party = self._party(about, fresh=fresh)
         answers: list[bytes] = []
         seconds: dict[str, float] = {}

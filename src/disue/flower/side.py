@@ -15,6 +15,7 @@ from disue.core.lots import Lots
 from disue.core.method import Info, Served
 from disue.core.orders import Orders
 from disue.core.statics import Statics
+from disue.core.triangles import unpacked
 from disue.engine.answers import Answer, fault
 from disue.engine.chores import Measuring
 from disue.engine.engine import TRIALS
@@ -216,8 +217,7 @@ class Networked:
 
             again: set[str] = set()
             for client, reply in self.ask([self.names[i] for i in asked.ids], body):
-                found = {name: reply.arrays.get(name) for name in ClientMoments._fields}
-                yield client, ClientMoments(**found), float(reply.about["seconds"])  # type: ignore[arg-type]
+                yield client, _moments(reply, self.setup.world.layout.features), float(reply.about["seconds"])
 
         return measure
 
@@ -318,6 +318,16 @@ class Counts:
 
     def label_counts(self, client: int) -> IntVector:
         return self.of[client]
+
+
+def _moments(reply: Body, features: int) -> ClientMoments:
+    """As the client measured them."""
+    found = dict(reply.arrays)
+    leading = found["counts"].shape if found["second"].size > features * (features + 1) // 2 else ()
+    found["second"] = unpacked(found["second"], features, leading)
+    if "xx" in found:
+        found["xx"] = unpacked(found["xx"], features + 1)
+    return ClientMoments(*(found.get(name) for name in ClientMoments._fields))  # type: ignore[arg-type]
 
 
 def scoring(

@@ -24,6 +24,7 @@ from disue.core.errors import UserError
 from disue.core.method import Served
 from disue.core.orders import SQUARE, Orders, Sight
 from disue.core.streams import Streams
+from disue.core.triangles import packed
 from disue.core.world import Census, World
 from disue.flower import encoding
 from disue.flower.head import DROPPED, Head
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from disue.engine.measure import ClientMoments
     from disue.flower.node import Node
 
+SYMMETRIC = ("second", "xx")  # of class moments: one triangle is sent
 RESIDUAL = "encoding.residual"  # what the last encodings lost, beside the client's own memory
 
 
@@ -271,6 +273,7 @@ class Visit:
         with one_thread():
             found = self.moments(body.about, self.vectors(body), np.asarray(body.arrays["without"], np.int64))
         arrays = {name: value for name, value in found._asdict().items() if value is not None}
+        arrays |= {name: packed(arrays[name]) for name in SYMMETRIC if name in arrays}
         return Body("measure", {"seconds": time.perf_counter() - began}, arrays)
 
     def moments(self, about: Mapping[str, Any], vectors: Vectors, without: IntVector) -> ClientMoments:

@@ -10,6 +10,7 @@ import numpy as np
 from disue.core.checks import Array, Float64, IntVector
 from disue.core.layout import WHOLE
 from disue.core.orders import Orders, common_of
+from disue.core.triangles import packed
 from disue.core.world import World
 from disue.engine.answers import Answer
 from disue.engine.chores import Measuring
@@ -84,9 +85,9 @@ class Measured:
         def second(holders: IntVector) -> list[Float64]:
             held = np.flatnonzero((holders > 0) & (holders < opened.min_class)).astype(np.int64)
             one = self.of(client, held)
-            said = [one.counts.astype(np.float64), one.sums.reshape(-1), sections.packed(one.second)]
+            said = [one.counts.astype(np.float64), one.sums.reshape(-1), packed(one.second)]
             if one.xx is not None and one.xy is not None:
-                said += [sections.packed(one.xx), one.xy.reshape(-1)]
+                said += [packed(one.xx), one.xy.reshape(-1)]
             return said
 
         return Inputs(sections=[holds], second=second)

@@ -11,6 +11,7 @@ import numpy as np
 from disue.core.checks import Float64, IntVector
 from disue.core.layout import Layout, Part
 from disue.core.orders import SQUARE, Report
+from disue.core.triangles import unpacked
 from disue.core.uploads import Moments
 from disue.secure.wire import hashes, opening
 from disue.secure.wire.opening import FRESH, STATIC, Section
@@ -96,22 +97,6 @@ def moments(classes: int, features: int, members: int, *, per_class: bool, cross
         out.append(Section(opening.CROSS_BEFORE, STATIC, square, second, SECOND))
         out.append(Section(opening.CROSS_BETWEEN, STATIC, (features + 1) * features, second, SECOND))
     return Named(tuple(names), tuple(out))
-
-
-def packed(square: Float64) -> Float64:
-    """(…, n, n) symmetric → the upper triangles, one after the other."""
-    rows, columns = np.triu_indices(square.shape[-1])
-    return np.ascontiguousarray(square[..., rows, columns]).reshape(-1)
-
-
-def unpacked(flat: Float64, n: int, leading: tuple[int, ...] = ()) -> Float64:
-    """The way back."""
-    rows, columns = np.triu_indices(n)
-    out = np.zeros((*leading, n, n))
-    values = flat.reshape(*leading, rows.size)
-    out[..., rows, columns] = values
-    out[..., columns, rows] = values
-    return out
 
 
 def as_moments(

@@ -1,0 +1,92 @@
+"""The folder of a Flower app: what `flwr run` takes, made of a spec."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from disue._version import __version__
+from disue.core.errors import UserError, unwritable
+from disue.flower.serve import checked
+from disue.runs.spec import Spec
+
+APP = "disue_app"
+
+PROJECT = """[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.0.0"
+description = "{method}, federated with disue"
+license = "Apache-2.0"
+dependencies = ["disue[flower]=={version}"]
+
+[tool.hatch.build.targets.wheel]
+packages = ["."]
+
+[tool.flwr.app]
+publisher = "disue"
+
+[tool.flwr.app.components]
+serverapp = "{app}:server"
+clientapp = "{app}:client"
+
+[tool.flwr.app.config]
+out = "{out}"
+"""
+
+MODULE = '''"""Server and sites of this federation; everything about it stands in spec.toml."""
+
+from pathlib import Path
+
+from disue.flower import client_app, server_app
+
+SPEC = Path(__file__).with_name("spec.toml")
+server = server_app(SPEC)
+client = client_app(SPEC)
+'''
+
+README = """# {name}
+
+{method} over a real network. `spec.toml` says what is run; sites can read it before they agree.
+
+At the server, once (`docs/deploy.md` of disue has certificates and keys of sites):
+
+    flower-superlink --ssl-ca-certfile ca.crt --ssl-certfile server.crt --ssl-keyfile server.key \\
+      --enable-supernode-auth --disable-runtime-dependency-installation
+
+At every site:
+
+    flower-supernode --superlink SERVER:9092 --root-certificates ca.crt --auth-supernode-private-key site.key \\
+      --node-config 'client="NAME" data="/path/of/its.npz" store="/path/for/its/memory"'
+
+To run, or to go on with a run whose server was stopped:
+
+    flwr run . CONNECTION --stream -c 'out="/path/of/the/run"'
+"""
+
+
+def make(folder: Path, spec: Spec) -> list[Path]:
+    """Writes the folder; nothing is overwritten. The spec is checked as a network takes it."""
+    spec = checked(spec)
+    name = re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "federation"
+    method = str(spec.method["name"])
+    words = {"name": name, "method": method, "version": __version__, "app": APP, "out": f"runs/{name}"}
+    files = {
+        "pyproject.toml": PROJECT.format(**words),
+        f"{APP}.py": MODULE,
+        "spec.toml": spec.toml(),
+        "README.md": README.format(**words),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = [file for file in files if (folder / file).exists()]
+        if there:
+            raise UserError(f"{folder / there[0]} exists: nothing is overwritten; give another folder", key="folder")
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return [folder / file for file in files]
