@@ -19,10 +19,13 @@ FLOAT, COUNT = 4, 8  # bytes of a number: floats and moments as float32, counts 
 
 
 class Traffic:
-    """Each distinct vector goes once to each client, its tied entries with the first; of a symmetric matrix, half."""
+    """Each distinct vector goes once to each client, its tied entries with the first; of a symmetric matrix, half.
 
-    def __init__(self, world: World, orders: Orders) -> None:
-        self.world, self.orders = world, orders
+    width   bytes of a number of an update      aside   bytes that go with it
+    """
+
+    def __init__(self, world: World, orders: Orders, width: int = FLOAT, aside: int = 0) -> None:
+        self.world, self.orders, self.width, self.aside = world, orders, width, aside
         self.down = self.up = 0
         self.seconds = 0.0
         self._sent: dict[int, set[str]] = {}
@@ -52,7 +55,8 @@ class Traffic:
         """A client's upload; and its seconds."""
         report = self.orders.report
         if self.orders.local is not None:
-            self.up += FLOAT * self._update()
+            numbers = self._update()
+            self.up += self.width * numbers + (self.aside if numbers else 0)
         if report.choice != "none" and answer.id not in self._told:
             self.up += COUNT if report.choice == "loss" else FLOAT * answer.choice.size
         self.up += sum(_size(answer.extras[name]) for name in report.extras)

@@ -17,6 +17,11 @@ UPDATE, SCALES = "update", "scales"
 TOP = 127
 
 
+def cost(name: str, layout: Layout) -> tuple[int, int]:
+    """(bytes of a number, bytes beside them)."""
+    return {"float32": (4, 0), "float16": (2, 0), "int8": (1, 4 * len(layout.entries))}[name]
+
+
 def encode(name: str, update: Vector, entries: IntVector, layout: Layout) -> dict[str, Array]:
     """Arrays that carry `update` (n,), the change of these entries of the vector.
 

@@ -93,7 +93,7 @@ class Networked:
         exchange = self.exchange()
         if self.cohort is None and orders.local is not None and orders.stream not in TRIALS:
             self.cohort = exchange
-        traffic = Traffic(world, orders)
+        traffic = Traffic(world, orders, *encoding.cost(self.setup.spec.network.encoding, world.layout))
         if self.protection is not None:
             return self.field.door(self.protection, orders, exchange, traffic)
         sent: dict[int, set[str]] = {client: set() for client in orders.ids.tolist()}
