@@ -22,7 +22,7 @@ from disue.secure import keyring
 from disue.secure.wire.messages import Abort
 from disue.secure.wire.opening import Open
 from disue.secure.wire.roster import Roster
-from disue.secure.wire.tasks import Count, Measure, Task, Wire
+from disue.secure.wire.tasks import Count, Measure, Task, Train, Wire
 
 if TYPE_CHECKING:
     from disue.flower.side import Networked
@@ -96,11 +96,16 @@ class NetworkField:
             about, arrays = self.told(self.side.ids_of[name])
             return Body("sizes", {**self.head(self.side.ids_of[name]), "orders": about}, arrays)
 
-        for client, reply in self.side.ask([self.side.names[i] for i in orders.ids.tolist()], body):
+        def read(client: int, reply: Body) -> dict[str, int] | str:
             if DROPPED in reply.about:
-                self.drop(client, str(reply.about[DROPPED]))
+                return str(reply.about[DROPPED])
+            return {name: int(reply.about["sizes"][name]) for name in names}
+
+        for client, sizes in self.side.ask([self.side.names[i] for i in orders.ids.tolist()], body, read):
+            if isinstance(sizes, str):
+                self.drop(client, sizes)
             else:
-                found = {**reply.about["sizes"], **found}
+                found = {**sizes, **found}
         return {name: int(found.get(name, 1)) for name in names}
 
     def told(self, client: int) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -189,7 +194,11 @@ class NetworkWire:
                 arrays |= more
             return Body("protocol", {**field_.head(client), **about}, arrays)
 
-        for client, reply in side.ask([side.names[i] for i in known], body):
+        def read(client: int, reply: Body) -> tuple[Body, list[bytes]]:
+            count = int(reply.about["messages"])
+            return reply, [np.asarray(reply.arrays[f"{MESSAGE}{at}"], np.uint8).tobytes() for at in range(count)]
+
+        for client, (reply, answers) in side.ask([side.names[i] for i in known], body, read):
             index = index_of[client]
             if DROPPED in reply.about:
                 field_.drop(client, str(reply.about[DROPPED]))
@@ -202,6 +211,7 @@ class NetworkWire:
                 self.away.add(index)
                 continue
             field_.spent(index, reply.about["seconds"])
-            field_.trained(client)
-            for at in range(int(reply.about["messages"])):
-                yield index, np.asarray(reply.arrays[f"{MESSAGE}{at}"], np.uint8).tobytes()
+            if isinstance(self.task, Train):
+                field_.trained(client)
+            for message in answers:
+                yield index, message

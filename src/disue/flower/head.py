@@ -11,6 +11,7 @@ from disue.core.errors import UserError
 from disue.runs.spec import CheckpointTable, Spec, Track
 
 REFUSED, LACKING, DROPPED = "refused", "lacking", "dropped"  # keys of an answer that is none
+FORGOT = "forgot"  # of one whose site has lost what its last answer left it
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Head:
     run           the run's own name, which outlives the server's restarts
     round, exchange   where the run is; the exchange's name is given once in a run
     client, classes   the client's id in this run, the number of labels; −1 and 0 before they are known
+    name   the client's name, by which the node that is asked was known; "" where it is asked for that
     fingerprint   of the model's layout; "" before it is known
     heard         the last round whose answer of this client's was counted: its memory is as that left it
     safe          the round of the server's last checkpoint
@@ -35,6 +37,7 @@ class Head:
     heard: int = -1  # the last round whose answer of this client's was counted
     safe: int = -1  # the round of the server's last checkpoint
     exchange: str = ""
+    name: str = ""
     fingerprint: str = ""  # of the model's layout; "" before it is known
 
     def plain(self) -> dict[str, Any]:

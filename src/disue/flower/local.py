@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity  # internal to Flower: hence the pinned minor version
 
@@ -68,11 +69,14 @@ class LocalGrid(Grid):
         return [self.deliver(message)]
 
     def deliver(self, message: Message) -> Message:
-        """The node's own answer."""
+        """The node's own answer, or the error that Flower makes of an exception."""
         node = message.metadata.dst_node_id
         TaskIdentity.node_id = node
         try:
             return self.app(message, self.contexts[node])
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
         finally:
             TaskIdentity.node_id = 0
 

@@ -60,6 +60,8 @@ class Node:
             raise UserError(
                 f"site {self.site.client} has a spec of hash {own[:12]}, the server's is {head.spec[:12]}", key="spec"
             )
+        if head.name not in ("", self.site.client):
+            raise UserError(f"a message for {head.name} came to site {self.site.client}", key="client")
         agreed = self.site.path("spec")
         if agreed is not None and hash_of(Spec.read(agreed)) != head.spec:
             raise UserError(

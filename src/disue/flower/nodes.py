@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from flwr.app import Message
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from disue.core.errors import UserError
@@ -23,6 +24,16 @@ from disue.runs.spec import Network
 
 POLL = 0.1  # seconds between looks for answers
 LOOK = 5.0  # seconds between looks for nodes that came back
+GREET = 30.0  # seconds until a node that said nothing, or refused, is asked again who it is
+
+FINAL = (  # errors that asking once more will not mend
+    ErrorCode.LOAD_CLIENT_APP_EXCEPTION,
+    ErrorCode.CLIENT_APP_RAISED_EXCEPTION,
+    ErrorCode.MOD_FAILED_PRECONDITION,
+    ErrorCode.INVALID_FAB,
+)
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -60,52 +71,64 @@ class Nodes:
     crossed: Crossed = field(default_factory=Crossed)
     events: list[str] = field(default_factory=list)
     where: dict[str, int] = field(default_factory=dict)  # client's name → its node
-    _refused: dict[int, str] = field(default_factory=dict)
-    _known: set[int] = field(default_factory=set)
+    _hellos: dict[str, int] = field(default_factory=dict)  # messages on their way → the node that they ask
+    _greeted: dict[int, float] = field(default_factory=dict)  # node → when it was asked last
 
     # -- who is there -----------------------------------------------------------------------------------
 
-    def look(self, wait: float = 10.0) -> dict[str, Hello]:
-        """Asks every node that is new who it is. Returns those that answered, by name."""
+    def look(self) -> dict[str, Hello]:
+        """Asks nodes without a name who they are, and waits for none. Returns those whose answer came, by name."""
         there = {int(node) for node in self.grid.get_node_ids()}
-        gone = {name for name, node in self.where.items() if node not in there}
-        for name in gone:
-            del self.where[name]
-        self._known &= there
-        fresh = sorted(there - self._known)
+        self.where = {name: node for name, node in self.where.items() if node in there}
+        now = time.monotonic()
+        again = 0.0 if self.local else GREET
+        named = set(self.where.values())
+        asked = sorted(n for n in there - named if n not in self._greeted or now - self._greeted[n] >= again)
+        body = Body("hello", {"head": self.head.plain()})
+        messages = [self.message(node, body) for node in asked]
+        if messages:
+            self._hellos.update(zip(self.grid.push_messages(messages), asked, strict=True))
+        self._greeted = {node: at for node, at in self._greeted.items() if node in there} | dict.fromkeys(asked, now)
         found: dict[str, Hello] = {}
-        for node, answer in self._hello(fresh, wait):
-            self._known.add(node)
-            if answer is None or REFUSED in answer.about:
-                if answer is not None:
-                    self.note(f"network: a node takes no part: {answer.about[REFUSED]}")
-                continue
-            hello = Hello(node, answer.about)
-            if hello.name in self.where and self.where[hello.name] in there and self.where[hello.name] != node:
-                self.note(f"network: a second node says that it is {hello.name}; the first one stays")
-                continue
-            found[hello.name] = hello
-            self.where[hello.name] = node
+        for reply in self.grid.pull_messages(list(self._hellos)) if self._hellos else ():
+            node = self._hellos.pop(reply.metadata.reply_to_message_id, None)
+            hello = None if node is None or node not in there or node in named else self._hello(node, reply)
+            if hello is not None:
+                found[hello.name] = hello
+                self.where[hello.name] = hello.node
         return found
 
-    def gather(
-        self, wanted: int, seconds: float, on_wait: Callable[[int], object] = lambda there: None
-    ) -> dict[str, Hello]:
+    def _hello(self, node: int, reply: Message) -> Hello | None:
+        """What a node says of itself; None where it takes no part."""
+        answer = None if reply.has_error() else self.read(reply, f"node {node}")
+        if answer is None:
+            return None
+        if REFUSED in answer.about:
+            self.note(f"network: a node takes no part: {answer.about[REFUSED]}")
+            return None
+        if not isinstance(answer.about.get("client"), str):
+            self.note(f"network: node {node} does not say who it is")
+            return None
+        hello = Hello(node, answer.about)
+        if hello.name in self.where:
+            self.note(f"network: a second node says that it is {hello.name}; the first one stays")
+            return None
+        return hello
+
+    def gather(self, wanted: int, seconds: float) -> dict[str, Hello]:
         """Waits until `wanted` sites have come (0: whoever comes in time); a UserError where they do not."""
         found: dict[str, Hello] = {}
         end = time.monotonic() + seconds
         while True:
             found.update(self.look())
-            if (wanted and len(found) >= wanted) or self.local:
+            if (wanted and len(found) >= wanted) or self.local or time.monotonic() >= end:
                 break
-            if time.monotonic() >= end:
-                break
-            on_wait(len(found))
             time.sleep(min(1.0, LOOK))
         if len(found) < max(wanted, 1):
             names = ", ".join(sorted(found)) or "none"
+            why = "".join(f"; {text.removeprefix('network: ')}" for text in self.events)
             raise UserError(
-                f"network.clients is {wanted}, and after {seconds:g} seconds {len(found)} had come ({names})",
+                f"network.clients is {wanted}, and after {seconds:g} seconds {len(found)} had come ({names}){why}",
                 key="network.clients",
                 found=len(found),
             )
@@ -116,11 +139,14 @@ class Nodes:
     def ask(
         self,
         bodies: Mapping[str, Body],
+        read: Callable[[str, Body], T],
         *,
-        again: Callable[[str], Body] | None = None,
+        again: Callable[[str], Body],
         enough: float | None = None,
-    ) -> Iterator[tuple[str, Body]]:
-        """(name, answer) of those who answer by the deadline, as they come.
+    ) -> Iterator[tuple[str, T]]:
+        """(name, what `read` makes of the answer) of those who answer by the deadline, as they come.
+
+        A site that refuses, or whose answer cannot be read, is out of this exchange and has not answered.
 
         again   makes a client's message anew, with every vector, where its node lost those that it held
         enough  share that must answer (None: as the spec says): below it sites that come back are asked again, for
@@ -128,38 +154,56 @@ class Nodes:
         """
         flight = Flight(self, dict(bodies))
         least = math.ceil(len(bodies) * (self.terms.answers if enough is None else enough))
-        clock = Clock(self.terms)
+        clock = Clock(self.terms, self.local)
+        there, renewed = 0, set[str]()
         while flight.waiting:
-            moved = flight.push()
+            if clock.look():
+                self.look()
+            pushed = flight.push()
             for name, answer in flight.pull():
-                moved = True
-                if LACKING in answer.about and again is not None:
+                if LACKING in answer.about and name not in renewed:
+                    renewed.add(name)
                     flight.waiting[name] = again(name)
                     continue
                 del flight.waiting[name]
-                yield name, answer
-            if not flight.waiting:
-                break
-            there = len(bodies) - len(flight.waiting)
-            if (clock.over if not self.local else not moved) and there >= least:
-                break
+                found = self._taken(name, answer, read)
+                if found is not None:
+                    there += 1
+                    yield name, found
+            if not flight.waiting or (self.local and pushed):
+                continue
             late = ", ".join(sorted(flight.waiting))
-            if clock.over and clock.first():
+            if there + len(flight.waiting) < least or (there < least and clock.lost):
+                break
+            if clock.over and there >= least:
+                self.note(f"network: {late} did not answer in time: absent")
+                return
+            if clock.over:
                 self.note(f"network: {there} of {len(bodies)} answered in time, {least} must: waiting for {late}")
-            if clock.lost or (self.local and not moved):
-                raise UserError(
-                    f"network: {there} of {len(bodies)} sites answered, {least} must; {late} did not come back within "
-                    f"{self.terms.patience:g} seconds. Nothing is lost: start the server again on this run's folder",
-                    key="network.patience",
-                )
-            if not self.local:
-                if clock.half():
-                    flight.forget()  # a node that was killed and came back as the same node never answers
-                if clock.look():
-                    self.look()
-                time.sleep(POLL)
-        for name in sorted(flight.waiting):
-            self.note(f"network: {name} did not answer in time: absent")
+            if clock.again():
+                flight.forget()  # a node that was killed and came back as the same node never answers
+            time.sleep(POLL)
+        if there < least:
+            late = ", ".join(sorted(flight.waiting))
+            back = f"; {late} did not come back within {self.terms.patience:g} seconds" if late else ""
+            raise UserError(
+                f"network: {there} of {len(bodies)} sites answered, {least} must{back}. Nothing is lost: start the "
+                "server again on this run's folder",
+                key="network.answers",
+            )
+
+    def _taken(self, name: str, answer: Body, read: Callable[[str, Body], T]) -> T | None:
+        """None where a site refused, or sent what is no answer."""
+        for word in (REFUSED, LACKING):
+            if word in answer.about:
+                self.note(f"network: {name} {word}: {answer.about[word]}")
+                self.lose(name)
+                return None
+        try:
+            return read(name, answer)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self.note(f"network: the answer of {name} is damaged and left out ({type(error).__name__}: {error})")
+            return None
 
     def message(self, node: int, body: Body) -> Message:
         content = pack(body)
@@ -169,35 +213,16 @@ class Nodes:
 
     def read(self, reply: Message, name: str) -> Body | None:
         """None where there is nothing to read."""
-        if reply.has_error():
-            self.note(f"network: {name} failed: {reply.error.reason}")
-            return None
-        self.crossed.up += size(reply.content)
         try:
+            self.crossed.up += size(reply.content)
             return unpack(reply.content)
-        except UserError as error:
-            self.note(f"network: {name}: {error}")
+        except (UserError, LookupError, TypeError, AssertionError) as error:
+            self.note(f"network: what {name} sent cannot be read: {error}")
             return None
 
     def lose(self, name: str) -> None:
         """Its node is asked who it is before it is asked anything else."""
-        self._known.discard(self.where.pop(name, -1))
-
-    def _hello(self, nodes: Sequence[int], wait: float) -> Iterator[tuple[int, Body | None]]:
-        """(node, what it says) as far as they answer."""
-        if not nodes:
-            return
-        body = Body("hello", {"head": self.head.plain()})
-        pending = dict(zip(self.grid.push_messages([self.message(node, body) for node in nodes]), nodes, strict=True))
-        until = time.monotonic() + wait
-        while pending:
-            for reply in self.grid.pull_messages(list(pending)):
-                node = pending.pop(reply.metadata.reply_to_message_id, None)
-                if node is not None:
-                    yield node, self.read(reply, f"node {node}")
-            if self.local or time.monotonic() >= until:
-                return
-            time.sleep(POLL)
+        self._greeted.pop(self.where.pop(name, -1), None)
 
     def note(self, text: str) -> None:
         if text not in self.events:
@@ -220,11 +245,10 @@ class Flight:
     done: set[str] = field(default_factory=set)  # messages that were answered
 
     def push(self) -> bool:
-        """Sends what is not on its way, to nodes that are there."""
+        """Sends what is not on its way, to nodes that are there. What was on its way to a node that left is lost."""
         where = self.nodes.where
-        due = [
-            name for name, body in self.waiting.items() if name in where and self.to.get(name) != (where[name], body)
-        ]
+        self.to = {name: sent for name, sent in self.to.items() if where.get(name) == sent[0]}
+        due = [name for name, body in self.waiting.items() if name in where and self.to.get(name, _NONE)[1] is not body]
         if not due:
             return False
         messages = [self.nodes.message(where[name], self.waiting[name]) for name in due]
@@ -234,6 +258,7 @@ class Flight:
         return True
 
     def pull(self) -> Iterator[tuple[str, Body]]:
+        """(name, answer): the first that can be read to each question."""
         for reply in self.nodes.grid.pull_messages([message for message in self.sent if message not in self.done]):
             message = reply.metadata.reply_to_message_id
             name = self.sent.get(message, "")
@@ -243,29 +268,37 @@ class Flight:
                 )
                 continue
             self.done.add(message)
-            answer = self.nodes.read(reply, name)
-            if answer is None:
-                self.nodes.lose(name)
-                self.to.pop(name, None)
+            if not reply.has_error():
+                answer = self.nodes.read(reply, name)
+                if answer is None:
+                    del self.waiting[name]
+                else:
+                    yield name, answer
+                continue
+            self.nodes.note(f"network: {name} failed: {reply.error.reason}")
+            if reply.error.code in FINAL:
+                del self.waiting[name]
             else:
-                yield name, answer
+                self.nodes.lose(name)
 
     def forget(self) -> None:
         """What is on its way is sent once more; the first answer to either counts."""
-        for name in self.waiting:
-            self.to.pop(name, None)
+        self.to.clear()
+
+
+_NONE: tuple[int, Body | None] = (-1, None)
 
 
 class Clock:
-    """When to look for nodes, when to ask again, when to go on without, when to stop."""
+    """When to look for nodes, when to ask again, when to go on without, when to stop. Nothing local is waited for."""
 
-    def __init__(self, terms: Network) -> None:
-        self.terms, self.began = terms, time.monotonic()
-        self._looked, self._half, self._said = self.began, False, False
+    def __init__(self, terms: Network, local: bool) -> None:
+        self.terms, self.local, self.began = terms, local, time.monotonic()
+        self._looked, self._asked = -math.inf, self.began
 
     @property
     def past(self) -> float:
-        return time.monotonic() - self.began
+        return math.inf if self.local else time.monotonic() - self.began
 
     @property
     def over(self) -> bool:
@@ -275,18 +308,16 @@ class Clock:
     def lost(self) -> bool:
         return self.past >= self.terms.deadline + self.terms.patience
 
-    def half(self) -> bool:
-        """Once, at half of the deadline."""
-        due = not self._half and self.past >= self.terms.deadline / 2
-        self._half = self._half or due
+    def again(self) -> bool:
+        """Once in every half of the deadline."""
+        due = time.monotonic() - self._asked >= self.terms.deadline / 2
+        if due:
+            self._asked = time.monotonic()
         return due
 
-    def first(self) -> bool:
-        said, self._said = self._said, True
-        return not said
-
     def look(self) -> bool:
-        due = time.monotonic() - self._looked >= LOOK
+        """At once, then every so often; locally once."""
+        due = time.monotonic() - self._looked >= (math.inf if self.local else LOOK) or self._looked == -math.inf
         if due:
             self._looked = time.monotonic()
         return due

@@ -96,6 +96,10 @@ def serve(
         if (out / NODES).exists() and there:
             run.restore()
         return api.through(run, on_round, report=report)
+    except UserError:
+        for text in run.side.said():  # a round that does not end writes no row
+            folder.event(run.round + 1, text)
+        raise
     finally:
         run.close()
 

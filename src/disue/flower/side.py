@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from disue.core.checks import Array, Float64, IntVector, Vector, digest
+from disue.core.layout import Layout
 from disue.core.lots import Lots
 from disue.core.method import Info, Served
 from disue.core.orders import Orders
@@ -25,7 +26,7 @@ from disue.engine.traffic import COUNT, Traffic
 from disue.evaluation import Evaluation, evaluate, taught
 from disue.evaluation.local import spreads
 from disue.flower import encoding
-from disue.flower.head import DROPPED, REFUSED, Head
+from disue.flower.head import DROPPED, FORGOT, Head
 from disue.flower.messages import Body
 from disue.flower.nodes import Nodes, headed
 from disue.flower.orders import EXTRA, VECTOR, down, entries
@@ -37,6 +38,8 @@ from disue.runs.side import Exchanged
 
 if TYPE_CHECKING:
     from disue.runs.protect import Protection
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -110,13 +113,17 @@ class Networked:
             at = int(np.searchsorted(orders.ids, client))
             into = orders.which if orders.into is None else orders.into
             traffic.start(client, [*orders.which[at].tolist(), *into[at].tolist()])
-        for client, reply in self.ask([self.names[i] for i in orders.ids.tolist()], body):
-            why = str(reply.about.get(DROPPED, ""))
-            answer = None if why else self._read(orders, client, reply)
-            why = why or ("" if answer is None else fault(world.layout, answer.end, answer.extras) or "")
-            if answer is None or why:
-                what = why if "left out" in why else f"client {client} left out of round {orders.round}: {why}"
-                dropped[client] = what
+
+        def read(client: int, reply: Body) -> Answer | str:
+            if DROPPED in reply.about:
+                return str(reply.about[DROPPED])
+            answer = self._read(orders, client, reply)
+            return fault(world.layout, answer.end, answer.extras) or answer
+
+        for client, answer in self.ask([self.names[i] for i in orders.ids.tolist()], body, read):
+            if isinstance(answer, str):
+                left_out = "left out" in answer
+                dropped[client] = answer if left_out else f"client {client} left out of round {orders.round}: {answer}"
                 continue
             traffic.answer(answer)
             self.hear(orders, client)
@@ -135,21 +142,33 @@ class Networked:
         return headed(
             self.nodes.head,
             client=client,
+            name=self.names[client],
             round=max(self._round, 0),
             heard=self.heard.get(client, -1),
             safe=self.safe,
             exchange=exchange,
         )
 
-    def ask(self, names: Sequence[str], body: Any, enough: float | None = None) -> Iterator[tuple[int, Body]]:
-        """(client, answer) of those who answer and do not refuse; what was refused is in the run's log."""
+    def ask(
+        self,
+        names: Sequence[str],
+        body: Callable[[str], Body],
+        read: Callable[[int, Body], T],
+        enough: float | None = None,
+    ) -> Iterator[tuple[int, T]]:
+        """(client, its answer as `read` makes it) of those who answer; who does not, and why, is in the run's log."""
         began, slowest = time.perf_counter(), 0.0
-        for name, reply in self.nodes.ask({name: body(name) for name in names}, again=body, enough=enough):
-            if REFUSED in reply.about:
-                self.say(f"network: {name} refused: {reply.about[REFUSED]}")
-                continue
-            slowest = max(slowest, float(reply.about.get("spent", reply.about.get("node_seconds", 0.0))))
-            yield self.ids_of[name], reply
+
+        def came(name: str, reply: Body) -> T:
+            nonlocal slowest
+            found = read(self.ids_of[name], reply)
+            slowest = max(slowest, float(reply.about.get("spent", 0.0)))
+            if reply.about.get(FORGOT):
+                self.say(f"network: {name} has lost its memory of the run with its store, and goes on without")
+            return found
+
+        for name, found in self.nodes.ask({name: body(name) for name in names}, came, again=body, enough=enough):
+            yield self.ids_of[name], found
         self.spent.wait += time.perf_counter() - began
         self.spent.node += slowest
 
@@ -172,15 +191,15 @@ class Networked:
         told = orders.told().get(client)
         choice: Float64 = np.eye(1, which.size)[0] if told is None else told
         if "choice" in reply.arrays:
-            choice = np.asarray(reply.arrays["choice"], np.float64)
+            choice = finite(shaped(reply.arrays["choice"], which.shape, "choice"))
         received = np.ascontiguousarray(orders.starts[into[int(np.argmax(choice))]])
         sent = entries(orders, layout)
         start = np.array(received)
         if "start" in reply.arrays:
-            start[sent] = reply.arrays["start"]
+            start[sent] = shaped(reply.arrays["start"], sent.shape, "start")
         end = np.array(start)
         if "end" in reply.arrays:
-            end[sent] = reply.arrays["end"]
+            end[sent] = shaped(reply.arrays["end"], sent.shape, "end")
         elif sent.size:
             end = np.array(received)
             end[sent] += encoding.decode(spec.network.encoding, reply.arrays, sent, layout)
@@ -192,7 +211,7 @@ class Networked:
             end,
             choice,
             self._sizes[client],
-            np.asarray(reply.arrays.get("labels", np.zeros(layout.classes)), np.int64),
+            counts_of(reply.arrays.get("labels", np.zeros(layout.classes, np.int64)), layout.classes),
             extras,
             int(reply.about["steps"]),
             float.fromhex(reply.about["loss"]),
@@ -216,8 +235,12 @@ class Networked:
                 return Body("measure", {**self.head(client, exchange), **about}, {**fresh, "without": without})
 
             again: set[str] = set()
-            for client, reply in self.ask([self.names[i] for i in asked.ids], body):
-                yield client, _moments(reply, self.setup.world.layout.features), float(reply.about["seconds"])
+
+            def read(client: int, reply: Body) -> tuple[ClientMoments, float]:
+                return _moments(reply, self.setup.world.layout), float(reply.about["seconds"])
+
+            for client, (found, seconds) in self.ask([self.names[i] for i in asked.ids], body, read):
+                yield client, found, seconds
 
         return measure
 
@@ -233,11 +256,18 @@ class Networked:
         if self.protection is not None:
             self.protection.stand(lots)
             return 0
+        if self.statics is not None:
+            return 0
         names = [self.names[client] for client in lots.ids.tolist()]
-        exchange = self.exchange()
-        found = dict(self.ask(names, lambda name: Body("labels", self.head(self.ids_of[name], exchange)), enough=1.0))
-        classes = self.setup.world.layout.classes
-        counts = Counts({client: np.asarray(reply.arrays["labels"], np.int64) for client, reply in found.items()})
+        exchange, classes = self.exchange(), self.setup.world.layout.classes
+
+        def body(name: str) -> Body:
+            return Body("labels", self.head(self.ids_of[name], exchange))
+
+        def read(client: int, reply: Body) -> IntVector:
+            return counts_of(reply.arrays["labels"], classes)
+
+        counts = Counts(dict(self.ask(names, body, read, enough=1.0)))
         self.statics = Statics.counted(lots, counts, classes, least(self.setup.method))  # type: ignore[arg-type]
         return 2 * COUNT * classes * lots.ids.size
 
@@ -265,9 +295,13 @@ class Networked:
 
         columns: dict[str, Float64] = {}
         place = {client: at for at, client in enumerate(ids.tolist())}
-        for client, reply in self.ask([self.names[i] for i in ids.tolist()], body, enough=0.0):
-            for name, value in reply.about["columns"].items():
-                columns.setdefault(name, np.full(ids.size, np.nan))[place[client]] = float.fromhex(value)
+
+        def read(client: int, reply: Body) -> dict[str, float]:
+            return {str(name): float.fromhex(value) for name, value in reply.about["columns"].items()}
+
+        for client, found in self.ask([self.names[i] for i in ids.tolist()], body, read, enough=0.0):
+            for name, value in found.items():
+                columns.setdefault(name, np.full(ids.size, np.nan))[place[client]] = value
         return dict(sorted(columns.items()))
 
     def late(self, state: Any, round: int) -> dict[str, float]:
@@ -294,12 +328,21 @@ class Networked:
         self.safe = max(keep, default=-1) - 1
 
     def plain(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"network": {"heard": {str(i): r for i, r in sorted(self.heard.items())}}}
-        return out if self.protection is None else {**out, "privacy": self.protection.plain()}
+        own: dict[str, Any] = {"heard": {str(i): r for i, r in sorted(self.heard.items())}}
+        if self.protection is not None:
+            return {"network": own, "privacy": self.protection.plain()}
+        if self.statics is not None:
+            own |= {name: getattr(self.statics, name).astype(int).tolist() for name in ("labels", "held", "broken")}
+        return {"network": own}
 
     def restore(self, path: Path, round: int, meta: Mapping[str, Any], lots: Lots | None) -> None:
-        self.heard = {int(i): int(r) for i, r in meta.get("network", {}).get("heard", {}).items()}
+        own = meta.get("network", {})
+        self.heard = {int(i): int(r) for i, r in own.get("heard", {}).items()}
         self.safe = round - 1
+        self.say(f"network: the server was started again, and goes on after round {round}")
+        if lots is not None and "labels" in own:
+            held, broken = (np.array(own[name], bool) for name in ("held", "broken"))
+            self.statics = Statics(lots, np.array(own["labels"], np.int64), held, broken)
         if self.protection is not None:
             self.protection.restore(meta.get("privacy", {}), lots, path.parent)
 
@@ -320,9 +363,35 @@ class Counts:
         return self.of[client]
 
 
-def _moments(reply: Body, features: int) -> ClientMoments:
+def shaped(value: Array, shape: tuple[int, ...], name: str) -> Array:
+    """A value that came, of the shape that was asked for: a single number would fill a whole vector."""
+    if value.shape != shape:
+        raise ValueError(f"{name} has shape {value.shape}, expected {shape}")
+    return value
+
+
+def finite(value: Array) -> Float64:
+    if not np.isfinite(value).all():
+        raise ValueError("a number is not finite")
+    return np.asarray(value, np.float64)
+
+
+def counts_of(value: Array, classes: int) -> IntVector:
+    """Label counts that came."""
+    found = shaped(np.asarray(value), (classes,), "labels")
+    if found.dtype.kind not in "iu" or (found < 0).any():
+        raise ValueError("label counts are no counts")
+    return found.astype(np.int64)
+
+
+def _moments(reply: Body, layout: Layout) -> ClientMoments:
     """As the client measured them."""
-    found = dict(reply.arrays)
+    features = layout.features
+    found: dict[str, Any] = {name: finite(value) for name, value in reply.arrays.items()}
+    found["counts"] = counts_of(reply.arrays["counts"], layout.classes)
+    shaped(found["sums"], (layout.classes, features), "sums")
+    if "xy" in found:
+        shaped(found["xy"], (features + 1, features), "xy")
     leading = found["counts"].shape if found["second"].size > features * (features + 1) // 2 else ()
     found["second"] = unpacked(found["second"], features, leading)
     if "xx" in found:

@@ -79,7 +79,10 @@ class Site:
             function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise UserError(f'node-config: data = "{self.data}" cannot be imported: {error}', key="data") from error
-        found = function(dict(self.config))
+        try:
+            found = function(dict(self.config))
+        except Exception as error:
+            raise UserError(f"{self.data} failed: {type(error).__name__}: {error}", key="data") from error
         if not isinstance(found, Mapping):
             raise UserError(
                 f"{self.data} gave {type(found).__name__}; expected arrays by name: x_train, y_train, x_test, y_test",

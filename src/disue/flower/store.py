@@ -3,6 +3,7 @@
     memory-00012.safetensors   the client's private memory as its answer of round 12 left it
     last.safetensors           the vectors and the answer of the exchange in hand
     measured.safetensors       the vectors that moments are measured under, in a protected run
+    said.safetensors           the last answer to a message of the protected protocol, for when it is lost on the way
     protocol.json              what the protected protocol must remember; written before an answer leaves
     scores.csv                 accuracies on the site's own test data, for the site to look at
 
@@ -62,14 +63,22 @@ class Store:
         known = [round for round in self._rounds() if round <= heard]
         return {} if not known else self._read(self._memory(known[-1]))[0]
 
-    def keep(self, round: int, memory: Mapping[str, Array], safe: int) -> None:
-        """Writes a version. safe: the round of the server's last checkpoint; what it could ask for again stays."""
+    def holds(self, round: int) -> bool:
+        """Whether the memory that the answer of this round left is here."""
+        return self._memory(round).exists()
+
+    def keep(self, round: int, memory: Mapping[str, Array], heard: int, safe: int) -> None:
+        """Writes a version; frees those that the server cannot ask for again.
+
+        heard  what this one was made from: later versions are of answers that did not count, and never will
+        safe   the round of the server's last checkpoint: it may go back to what it had heard then
+        """
         self._write(self._memory(round), memory, {})
-        rounds = self._rounds()
-        needed = [known for known in rounds if known <= safe]
-        for known in rounds:
-            if (needed and known < needed[-1]) or known > round:
-                self._memory(known).unlink(missing_ok=True)
+        known = [one for one in self._rounds() if one != round]
+        needed = [one for one in known if one <= min(heard, safe)]
+        for one in known:
+            if one > heard or (needed and one < needed[-1]):
+                self._memory(one).unlink(missing_ok=True)
 
     def _memory(self, round: int) -> Path:
         return self.folder / f"memory-{round:05d}.safetensors"
@@ -111,6 +120,15 @@ class Store:
 
     def put_protocol(self, plain: list[Any]) -> None:
         write(self.folder / "protocol.json", lambda file: file.write(json.dumps(plain).encode()))
+
+    def said(self, name: str) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """(arrays, JSON) of the last answer to a message of the protocol, where it was to this one."""
+        path = self.folder / "said.safetensors"
+        arrays, about = self._read(path) if path.exists() else ({}, {"to": None})
+        return None if about["to"] != name else (arrays, about["about"])
+
+    def put_said(self, name: str, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
+        self._write(self.folder / "said.safetensors", arrays, {"to": name, "about": dict(about)})
 
     # -- for the site -----------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from disue.core.streams import Streams
 from disue.core.triangles import packed
 from disue.core.world import Census, World
 from disue.flower import encoding
-from disue.flower.head import DROPPED, Head
+from disue.flower.head import DROPPED, FORGOT, Head
 from disue.flower.messages import Body
 from disue.flower.orders import EXTRA, VECTOR, Classes, Vectors, entries, made, needs_start
 from disue.flower.site import environment, federation_of, labels_seen
@@ -50,6 +50,7 @@ class Visit:
     def __init__(self, node: Node, head: Head) -> None:
         self.node, self.head, self.spec, self.site = node, head, node.spec, node.site
         self.store = Store(node.site.store / head.run)
+        self.forgot = False  # whether what this client's last counted answer left is gone
 
     def answer(self, body: Body) -> Body:
         kinds = {
@@ -180,6 +181,7 @@ class Visit:
         known, last = self.store.last()
         if last.get("exchange") == head.exchange and "end" in known:
             return orders, answer_of(known, last, head.client), "", 0.0
+        self.forgot = head.heard >= 0 and not self.store.holds(head.heard)
         held = self.store.memory(head.heard)
         residual = held.pop(RESIDUAL, None)
         self.engine.memory.put(head.client, held)
@@ -191,7 +193,7 @@ class Visit:
             memory = dict(self.engine.memory.get(head.client))
             if residual is not None:
                 memory[RESIDUAL] = residual
-            self.store.keep(orders.round, memory, head.safe)
+            self.store.keep(orders.round, memory, head.heard, head.safe)
         self._remember(answer, vectors)
         return orders, answer, uploads.dropped.get(head.client, ""), time.perf_counter() - began
 
@@ -228,8 +230,7 @@ class Visit:
             arrays["start"] = answer.start[which]
         if Sight.LABELS in report.sight and not self.lots:
             arrays["labels"] = answer.labels
-        about["spent"] = seconds
-        return Body("train", about, arrays)
+        return Body("train", {**about, "spent": seconds, FORGOT: self.forgot}, arrays)
 
     @property
     def lots(self) -> bool:
@@ -249,7 +250,7 @@ class Visit:
         arrays = encoding.encode(name, update, which, layout)
         left = np.array(lost)
         left[which] = update - encoding.decode(name, arrays, which, layout)
-        self.store.keep(round, {**memory, RESIDUAL: left}, self.head.safe)
+        self.store.keep(round, {**memory, RESIDUAL: left}, self.head.heard, self.head.safe)
         return arrays
 
     def sizes(self, body: Body) -> Body:
