@@ -6,6 +6,7 @@ LocalGrid, serve         the same in one process
 
 from __future__ import annotations
 
+import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from disue.flower.local import LocalGrid
     from disue.flower.serve import serve
 
+BEGAN = time.perf_counter()  # of this process in this room: what a node spends before it answers
 LEAST, BELOW = (1, 41), (1, 42)  # of Flower: what this library was tested with
 WHERE = {"client_app": "apps", "server_app": "apps", "LocalGrid": "local", "serve": "serve"}
 

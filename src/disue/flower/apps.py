@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message
@@ -10,11 +12,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from disue.core.errors import UserError
+from disue.flower import BEGAN
 from disue.flower.messages import QUERY, Body, pack, unpack
 from disue.flower.node import Node, Random
 from disue.flower.site import Site
 from disue.runs.spec import Spec
 
+_answers: list[float] = []  # of this process: a node's has one, and its imports count with it
 KEPT = "disue.kept"  # the record of a node's context that holds what lives as long as the node
 OUT, RESUME = "out", "resume"
 
@@ -32,6 +36,8 @@ def client_app(spec: Spec | str | Path, random: Callable[[int, int], Random] | N
 
 
 def _answered(spec: Spec, message: Message, context: Context, random: Callable[[int, int], Random] | None) -> Body:
+    began = time.perf_counter() if _answers else BEGAN
+    _answers.append(began)
     try:
         body = unpack(message.content)
         site = Site.of(dict(context.node_config))
@@ -39,9 +45,11 @@ def _answered(spec: Spec, message: Message, context: Context, random: Callable[[
         return Body("refused", {"refused": str(error)})
     record = context.state.get(KEPT)
     kept = {name: bytes(value) for name, value in record.items()} if isinstance(record, ConfigRecord) else {}  # type: ignore[arg-type]
-    answer = Node(spec, site, kept, random).answer(body)
+    node = Node(spec, site, kept, random)
+    answer = node.answer(body)
     context.state[KEPT] = ConfigRecord(dict(kept))
-    return answer
+    seconds = {"site": time.perf_counter() - began, "work": node.worked}
+    return replace(answer, about={**answer.about, **seconds})
 
 
 def server_app(spec: Spec | str | Path) -> ServerApp:

@@ -34,6 +34,7 @@ class Node:
     ) -> None:
         self.spec, self.site, self.random = spec, site, random
         self.context: dict[str, bytes] = {} if context is None else context
+        self.worked = 0.0  # seconds of training, measuring and scoring in the last answer
 
     def answer(self, body: Body) -> Body:
         """The reply; a UserError becomes a refusal in one sentence, which the server writes down."""
@@ -41,7 +42,11 @@ class Node:
             head = Head.read(body.about)
             self._check(head)
             with Store(self.site.store / head.run).alone():
-                return Visit(self, head).answer(body)
+                visit = Visit(self, head)
+                try:
+                    return visit.answer(body)
+                finally:
+                    self.worked = visit.worked
         except Lacking as lacking:
             return Body(body.kind, {LACKING: str(lacking)})
         except UserError as error:

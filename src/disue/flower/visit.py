@@ -50,6 +50,7 @@ class Visit:
     def __init__(self, node: Node, head: Head) -> None:
         self.node, self.head, self.spec, self.site = node, head, node.spec, node.site
         self.store = Store(node.site.store / head.run)
+        self.worked = 0.0  # seconds of training, measuring and scoring
         self.forgot = False  # whether what this client's last counted answer left is gone
 
     def answer(self, body: Body) -> Body:
@@ -187,6 +188,7 @@ class Visit:
         self.engine.memory.put(head.client, held)
         with one_thread():
             uploads = self.engine.answer(self.world, orders)
+        self.worked += uploads.client_seconds
         answer = uploads.answers[0] if uploads.answers else None
         # where nothing of it is kept, a client's own memory stays as it is
         if answer is not None and orders.local is not None and orders.stream not in TRIALS:
@@ -230,7 +232,7 @@ class Visit:
             arrays["start"] = answer.start[which]
         if Sight.LABELS in report.sight and not self.lots:
             arrays["labels"] = answer.labels
-        return Body("train", {**about, "spent": seconds, FORGOT: self.forgot}, arrays)
+        return Body("train", {**about, FORGOT: self.forgot}, arrays)
 
     @property
     def lots(self) -> bool:
@@ -275,7 +277,8 @@ class Visit:
             found = self.moments(body.about, self.vectors(body), np.asarray(body.arrays["without"], np.int64))
         arrays = {name: value for name, value in found._asdict().items() if value is not None}
         arrays |= {name: packed(arrays[name]) for name in SYMMETRIC if name in arrays}
-        return Body("measure", {"seconds": time.perf_counter() - began}, arrays)
+        seconds = time.perf_counter() - began
+        return Body("measure", {"seconds": seconds, "work": seconds}, arrays)
 
     def moments(self, about: Mapping[str, Any], vectors: Vectors, without: IntVector) -> ClientMoments:
         from disue.engine.chores import Measuring
@@ -290,7 +293,9 @@ class Visit:
             bool(about["per_class"]),
             {client: without},
         )
-        return next(iter(self.engine.measure(asked)))[1]
+        _, found, seconds = next(iter(self.engine.measure(asked)))
+        self.worked += seconds
+        return found
 
     def vectors(self, body: Body) -> Vectors:
         """Those of the exchange in hand, and those that came."""
@@ -327,6 +332,7 @@ class Visit:
             float.fromhex(about["scale"]),
             bool(about["whole"]),
         )
+        began = time.perf_counter()
         with one_thread():
             found = evaluate(
                 self.world.network,
@@ -338,6 +344,7 @@ class Visit:
                 on=self.spec.evaluate.on,  # type: ignore[arg-type]
                 streams=self.world.streams,
             )
+        self.worked += time.perf_counter() - began
         columns = {name: float(value[0]) for name, value in found.clients.items() if not np.isnan(value[0])}
         self.store.score({"round": head.round, **columns})
         if self.spec.privacy.on or not self.spec.network.scores:
