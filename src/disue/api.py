@@ -8,18 +8,15 @@ model = disue.load("runs/first").expert()
 from __future__ import annotations
 
 import dataclasses
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from disue.core.errors import UserError
-from disue.runs.folder import Folder, write_text
+from disue.runs.folder import Claim, Folder, write_text
+from disue.runs.interrupt import first_interrupt
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:
@@ -33,7 +30,14 @@ OnRound = Callable[["Record"], object]
 
 
 class Stopped(UserError):
-    """A run that was stopped before its last round; what it did is kept and can be resumed."""
+    """A run that was stopped before its last round; what it did is kept and can be resumed.
+
+    signal  the number of the one that stopped it, 0 where none did
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, signal: int = 0) -> None:
+        super().__init__(message, key=key)
+        self.signal = signal
 
 
 def run(
@@ -45,12 +49,14 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     on_round: OnRound | None = None,
     report: bool = True,
+    claim: Claim | None = None,
 ) -> dict[str, Any]:
     """Runs a spec to its end and returns its summary (see docs/spec.md for the keys).
 
     spec       a TOML file, tables, or a checked Spec
     out        the run's folder; None: nothing is written
     on_round   called after every round with a Record; what it returns, if "stop", ends the run early
+    claim      the right to the folder where several machines share it, see `runs.folder.Claim`
     Raises UserError for every mistake in spec or data, Stopped where the run ended early.
     """
     changes = dict(overrides or {}) | ({} if seed is None else {"seed": seed})
@@ -60,7 +66,7 @@ def run(
         checked = Spec.of(spec, changes)
     else:
         checked = Spec.read(spec, changes)
-    folder = None if out is None else Folder.fresh(Path(out))
+    folder = None if out is None else Folder.fresh(Path(out), claim)
     if folder is not None:
         folder.lock()
         write_text(folder.path / "spec.toml", checked.toml())
@@ -73,12 +79,13 @@ def resume(
     data_dir: str | Path | None = None,
     on_round: OnRound | None = None,
     report: bool = True,
+    claim: Claim | None = None,
 ) -> dict[str, Any]:
     """Goes on with a run from its last checkpoint, bit for bit, and returns its summary."""
     where = Path(path)
     if not (where / "spec.toml").exists():
         raise UserError(f"{where}: holds no run (no spec.toml)", key="run")
-    folder = Folder(where)
+    folder = Folder(where, claim)
     folder.lock()
     return _go(Spec.read(where / "spec.toml"), folder, data_dir, on_round, report=report, again=True)
 
@@ -139,7 +146,7 @@ def through(
         tracks = Tracks(federate.setup.spec, None if federate.folder is None else federate.folder.path)
 
     folder, rounds = federate.folder, federate.setup.spec.rounds
-    stopped = None
+    stopped, number = "", 0
 
     def event(said: tuple[str, ...]) -> None:
         if folder is not None:
@@ -147,7 +154,7 @@ def through(
                 folder.event(max(federate.round, 0), text)
 
     waiting = tracks.start(federate.round)
-    with _first_interrupt() as interrupted, one_thread():
+    with first_interrupt() as interrupted, one_thread():
         for record in federate:
             said = (*waiting, *tracks.row(record.row))
             waiting = ()
@@ -157,7 +164,7 @@ def through(
             if on_round is not None and on_round(record) == "stop":
                 stopped = "on request"
             if interrupted.is_set():
-                stopped = "by Ctrl-C"
+                stopped, number = f"by {interrupted.name}", interrupted.number
             if stopped and record.round < rounds:
                 break
     complete = federate.round >= rounds
@@ -172,7 +179,8 @@ def through(
             _report(folder)
     if not complete:
         hint = f"; go on with: disue resume {folder.path}" if folder is not None else ""
-        raise Stopped(f"stopped {stopped} after round {federate.round} of {rounds}{hint}", key="stopped")
+        sentence = f"stopped {stopped} after round {federate.round} of {rounds}{hint}"
+        raise Stopped(sentence, key="stopped", signal=number)
     return result
 
 
@@ -204,26 +212,6 @@ def _report(folder: Folder) -> None:
     from disue.reports import report
 
     report([folder.path], folder.path / "report.html")
-
-
-@contextmanager
-def _first_interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, so that the round in hand is finished; the second one breaks off."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 __all__ = ["OnRound", "Stopped", "export", "load", "resume", "run"]

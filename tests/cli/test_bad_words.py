@@ -137,7 +137,8 @@ def test_bad_words_of_other_commands(words: tuple[str, ...], said: str, disue: D
     ("error", "code", "said"),
     [
         (UserError("a sentence", key="k"), 2, "a sentence"),
-        (api.Stopped("stopped by Ctrl-C after round 1 of 2", key="stopped"), 130, "stopped by Ctrl-C"),
+        (api.Stopped("stopped by Ctrl-C after round 1 of 2", signal=2), 130, "stopped by Ctrl-C"),
+        (api.Stopped("stopped by SIGTERM after round 1 of 2", signal=15), 143, "stopped by SIGTERM"),
         (api.Stopped("stopped on request after round 1 of 2", key="stopped"), 3, "stopped on request"),
         (OSError(errno.ENOSPC, "No space left on device", "x.csv"), 2, "x.csv: cannot be written: the disk is full"),
         (KeyboardInterrupt(), 130, "broken off"),

@@ -44,7 +44,7 @@ def test_a_line_per_finished_run_where_the_output_is_a_file() -> None:
     assert out.getvalue().splitlines() == [
         "study.toml into runs: 2 of 8 runs are there",
         "3/8  digits / fedavg / seed 3  1 min 35 s left",
-        "Ctrl-C: the runs in hand finish their round; the same command goes on; once more breaks off at once",
+        "stopping: the runs in hand finish their round; the same command goes on; another Ctrl-C breaks off at once",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A small study from tuning to table; workers that die, a study that is killed, Ctrl-C, two at once."""
+"""A small study from tuning to table; workers that die, a study that is killed, Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import disue
 from disue.core.errors import UserError
 from disue.study.compare import compare
-from disue.study.place import locked
+from disue.study.leases import FOLDER, Holder
 from disue.study.plan import Study
 from disue.study.progress import Outlook, Progress, Said
 from disue.study.tune import tune
@@ -102,6 +102,10 @@ def test_a_study_survives_a_dead_worker_and_says_what_its_runs_say(tmp_path: Pat
     assert compare(tuned, tmp_path / "out", jobs=1).read_text() == text
 
 
+def leases(out: Path) -> list[Holder]:
+    return [Holder.read(path.read_text(), 1.0) for path in sorted((out / FOLDER).iterdir())]
+
+
 def started(study: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
     """`disue compare` in a process of its own."""
     words = [sys.executable, "-m", "disue", "compare", str(study), "--out", str(out), "--jobs", str(jobs)]
@@ -125,17 +129,6 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path) -> No
     process.wait()
     complete = {path: path.stat().st_mtime_ns for path in out.rglob("summary.json")}
     assert len(complete) == 1 and not (out / "table.md").exists()
-
-    def free() -> bool:  # the workers held their runs' locks
-        try:
-            for folder in out.glob("all/*/*"):
-                with locked(folder):
-                    pass
-        except UserError:
-            return False
-        return True
-
-    until(free)
     compare(study, out, jobs=1)
     assert {path: path.stat().st_mtime_ns for path in complete} == complete  # what was done is not done again
     found = figures(out)
@@ -145,26 +138,23 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bits(tmp_path: Path) -> No
     assert {method for method, _, _ in found} == {"FedAvg", "ours"}
 
 
-def test_ctrl_c_finishes_the_rounds_in_hand_and_the_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)])
+def test_a_signal_finishes_the_rounds_in_hand_and_the_command_goes_on(
+    number: int, name: str, code: int, tmp_path: Path
+) -> None:
     study, out = tmp_path / "study.toml", tmp_path / "out"
     study.write_text(PLAIN.replace("rounds = 4", "rounds = 40"))
     process = started(study, out, 2)
     until(lambda: list(out.rglob("rounds.csv")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "of 4 runs complete; the same command goes on" in said and "Traceback" not in said
+    assert process.returncode == code
+    assert f"stopped by {name} with " in said and "of 4 runs complete; the same command goes on" in said
+    assert "Traceback" not in said
+    assert {lease.state for lease in leases(out)} <= {"left", "done"}  # nobody waits for what was in hand
     assert (out / "table.md").exists()  # of what is complete
     for folder in (path.parent for path in out.rglob("rounds.csv")):
         assert (folder / "summary.json").exists() and list((folder / "checkpoint").iterdir()), folder
-    with locked(out):  # nobody holds it any more
-        pass
-
-
-def test_two_processes_do_not_do_the_same_study(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(PLAIN)
-    with locked(tmp_path / "out"), pytest.raises(UserError, match="another process is working on this study"):
-        compare(tmp_path / "study.toml", tmp_path / "out")
 
 
 def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:

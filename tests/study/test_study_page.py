@@ -43,7 +43,7 @@ def settings(n: int) -> str:
 def page(folder: Path, n: int, *, named: bool = True, truth: bool = False) -> tuple[str, Results]:
     plan = study(folder, HEAD + settings(n) + ROWS + (NAMED if named else ""))
     found = folders(plan, folder / "out", truth=truth)
-    write(plan, folder / "out", {})
+    write(plan, folder / "out")
     return (folder / "out" / "report.html").read_text(), found
 
 
@@ -67,7 +67,7 @@ def test_the_page_needs_nothing_and_trusts_nothing(tmp_path: Path) -> None:
     ):
         assert words in text, words
     assert text.count("<details") == text.count('<details class="run" open>') == 2
-    assert write(Study.read(tmp_path / "s.toml"), tmp_path / "out", {}).with_name("report.html").read_text() == text
+    assert write(Study.read(tmp_path / "s.toml"), tmp_path / "out").with_name("report.html").read_text() == text
 
 
 def test_what_there_is_not_is_not_shown(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 0    done
 1    a fault of this library, with its trace; a check that did not hold
 2    a mistake in the spec, the data or the words given: one sentence on stderr
-3    a run that ended early; 130 where Ctrl-C ended it
+3    a run that ended early; 130 where Ctrl-C ended it, 143 where SIGTERM did
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from disue._version import __version__
 from disue.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 # name → module of this package, its function, what help says. A command is imported when it is called.
 TABLE = {
     "compare": ("study", "compare", "Run a study, tabulate it, report on it."),
@@ -81,7 +81,7 @@ def _code(error: UserError) -> int:
 
     if not isinstance(error, Stopped):
         return 2
-    return INTERRUPTED if "Ctrl-C" in str(error) else 3
+    return 128 + error.signal if error.signal else 3
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -98,19 +98,20 @@ def entry() -> None:
     try:
         cli(prog_name="disue")
     except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:
-            _leave()
+        if leaving.code in (INTERRUPTED, TERMINATED):
+            _leave(int(leaving.code))
         raise
 
 
-def _leave() -> None:
+def _leave(code: int) -> None:
     """Ends with the exit code that was meant, whatever still happens to an interpreter that shuts down after Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has been heard; another one would change the exit code
+    for number in (signal.SIGINT, signal.SIGTERM):  # it has been heard; another one would change the exit code
+        signal.signal(number, signal.SIG_IGN)
     threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does before its exit functions
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(code)
 
 
 __all__ = ["cli", "entry"]

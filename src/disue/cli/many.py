@@ -44,7 +44,11 @@ class Many:
 
     def __call__(self, progress: Progress) -> None:
         self.progress = progress
-        if self.quiet or self._live is not None:
+        if self.quiet:
+            return
+        if progress.lost:
+            self.console.print(progress.lost, markup=False)
+        if self._live is not None:
             return
         if not self._titled:
             self._titled = True
@@ -53,8 +57,9 @@ class Many:
             self._ending = True
             self.console.print(ENDING, markup=False)
         if progress.finished is not None:
+            by = f"  on {progress.by}" if progress.by else ""
             self.console.print(
-                f"{progress.done}/{progress.total}  {progress.finished}  {_left(progress)}", markup=False
+                f"{progress.done}/{progress.total}  {progress.finished}{by}  {_left(progress)}", markup=False
             )
 
     def __rich__(self) -> Group:
@@ -72,11 +77,13 @@ class Many:
         going = Table.grid(padding=(0, 2))
         for job, said in progress.going:
             going.add_row(*_row(job, said))
+        for host, runs in sorted(progress.others.items()):
+            going.add_row(Text(f"{runs} run{'s' if runs > 1 else ''} on {host or 'another machine'}", style="dim"))
         more = [Text(ENDING, style="yellow")] if progress.ending else []
         return Group(head, bar, going, *more)
 
 
-ENDING = "Ctrl-C: the runs in hand finish their round; the same command goes on; once more breaks off at once"
+ENDING = "stopping: the runs in hand finish their round; the same command goes on; another Ctrl-C breaks off at once"
 
 
 def _left(progress: Progress) -> str:

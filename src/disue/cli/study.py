@@ -10,6 +10,7 @@ import click
 from disue.cli.many import Many
 from disue.cli.run import DATA_DIR, FILE, FOLDER, QUIET
 from disue.cli.tables import shown
+from disue.study.leases import EXPIRES
 
 if TYPE_CHECKING:
     from disue.study.reproduce import Reproduction
@@ -18,6 +19,14 @@ MOST = 12  # deviations that are shown, the largest ones
 JOBS = click.option(
     "--jobs", "-j", type=click.IntRange(min=1), default=2, show_default=True, help="Runs at a time, a process each."
 )
+LEASE = click.option(
+    "--lease",
+    type=click.FloatRange(min=0, min_open=True),
+    default=EXPIRES,
+    show_default=True,
+    metavar="SECONDS",
+    help="After how long without an answer another process takes over a run.",
+)
 OUT = click.option("--out", type=FOLDER, help="Folder of the runs.  [default: runs/STUDY]")
 
 
@@ -25,19 +34,23 @@ OUT = click.option("--out", type=FOLDER, help="Folder of the runs.  [default: ru
 @click.argument("study", type=FILE)
 @OUT
 @JOBS
+@LEASE
 @click.option("--latex", is_flag=True, help="Print the tables in LaTeX (booktabs) instead of Markdown.")
 @DATA_DIR
 @QUIET
-def compare(study: Path, out: Path | None, jobs: int, latex: bool, data_dir: Path | None, quiet: bool) -> None:
+def compare(
+    study: Path, out: Path | None, jobs: int, lease: float, latex: bool, data_dir: Path | None, quiet: bool
+) -> None:
     """Run a STUDY (settings × methods × seeds), tabulate it and make its report.
 
-    What is there already is not run again: the same command goes on with a study that was interrupted or killed.
+    What is there already is not run again: the same command goes on with a study that was interrupted or killed. Any
+    number of these commands, on any number of machines, share the work on one folder.
     """
     from disue.study.compare import compare as call
 
     where = Path("runs") / study.stem if out is None else out
     with Many(f"{study} into {where}", quiet=quiet) as many:
-        table = call(study, where, jobs=jobs, data_dir=data_dir, on_progress=many)
+        table = call(study, where, jobs=jobs, data_dir=data_dir, on_progress=many, lease=lease)
     if not quiet:
         page = table.with_suffix(".tex") if latex else table
         click.echo(page.read_text(encoding="utf-8"))
@@ -50,9 +63,12 @@ def compare(study: Path, out: Path | None, jobs: int, latex: bool, data_dir: Pat
 @OUT
 @click.option("--to", type=FILE, help="The file with the choices.  [default: STUDY.tuned.toml beside it]")
 @JOBS
+@LEASE
 @DATA_DIR
 @QUIET
-def tune(study: Path, out: Path | None, to: Path | None, jobs: int, data_dir: Path | None, quiet: bool) -> None:
+def tune(
+    study: Path, out: Path | None, to: Path | None, jobs: int, lease: float, data_dir: Path | None, quiet: bool
+) -> None:
     """Choose each row's values of a STUDY on validation data and write them into a copy of it.
 
     Every row tries the same number of values, in runs of a part of the rounds with a seed of their own.
@@ -62,7 +78,7 @@ def tune(study: Path, out: Path | None, to: Path | None, jobs: int, data_dir: Pa
 
     where = Path("runs") / study.stem if out is None else out
     with Many(f"tuning {study} in {where}", quiet=quiet) as many:
-        target = call(study, where, to=to, jobs=jobs, data_dir=data_dir, on_progress=many)
+        target = call(study, where, to=to, jobs=jobs, data_dir=data_dir, on_progress=many, lease=lease)
     if not quiet:
         click.echo(str(target))
 
@@ -73,10 +89,18 @@ def tune(study: Path, out: Path | None, to: Path | None, jobs: int, data_dir: Pa
 @click.option("--out", type=FOLDER, help="Folder of the runs.  [default: runs/TABLE-SCALE]")
 @click.option("--store", type=FILE, help="A file of means that gets those made here, instead of its own of this scale.")
 @JOBS
+@LEASE
 @DATA_DIR
 @QUIET
 def reproduce(
-    table: str, scale: str, out: Path | None, store: Path | None, jobs: int, data_dir: Path | None, quiet: bool
+    table: str,
+    scale: str,
+    out: Path | None,
+    store: Path | None,
+    jobs: int,
+    lease: float,
+    data_dir: Path | None,
+    quiet: bool,
 ) -> None:
     """Make a TABLE of the docs again and print how far it is from the stored one.
 
@@ -85,7 +109,7 @@ def reproduce(
     from disue.study.reproduce import reproduce as call
 
     with Many(f"{table} at scale {scale}", quiet=quiet) as many:
-        found = call(table, out, scale=scale, jobs=jobs, data_dir=data_dir, on_progress=many, store=store)
+        found = call(table, out, scale=scale, jobs=jobs, data_dir=data_dir, on_progress=many, lease=lease, store=store)
     if not quiet:
         click.echo(found.table.read_text(encoding="utf-8"))
         _deviations(found)

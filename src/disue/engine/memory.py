@@ -26,6 +26,7 @@ class MemoryStore:
 
     budget  bytes of memories held in RAM. Where they would pass it, all of them move to the disk for good
     folder  where they then lie: that of the versions. None: a temporary folder, deleted with the store
+    check   called before a memory is written there; what it raises leaves the folder as it is
     note    the sentence that says so, for the run's log; "" as long as they are in RAM
 
     On disk a memory is a row of a file (`rows`), and a version is a table client → row (`index`). A new
@@ -35,8 +36,11 @@ class MemoryStore:
     files are the same whether the memories are held in RAM or not.
     """
 
-    def __init__(self, budget: int = BUDGET, folder: Path | None = None) -> None:
+    def __init__(
+        self, budget: int = BUDGET, folder: Path | None = None, check: Callable[[], object] | None = None
+    ) -> None:
         self.budget, self.note = int(budget), ""
+        self._check = check
         self._given = folder
         self._held: dict[int, dict[str, Array]] | None = {}  # None: all on disk
         self._bytes = 0
@@ -187,6 +191,8 @@ class MemoryStore:
 
     def _write(self, client: int, form: Form, memory: Memory) -> None:
         assert self._rows is not None
+        if self._check is not None:
+            self._check()
         try:
             if memory:
                 self._put_row(client, form, form.pack(memory))

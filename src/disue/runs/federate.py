@@ -90,6 +90,8 @@ class Federate:
         while self.round < rounds:
             began = time.perf_counter()
             told, meter, cohort = self._first() if self.round < 0 else self._play()
+            if self.folder is not None:
+                self.folder.check()
             self.state, self.round = told.state, self.round + 1
             row = self._row(told.info, meter, time.perf_counter() - began)
             once = self.side.ended(row, self.folder)
@@ -258,8 +260,10 @@ class Federate:
         """The commit point: memories first, then the state that names their version."""
         if self.folder is None:
             return
+        self.folder.check()
         path = self.folder.path / "checkpoint"
         self.side.save(path, self.round)
+        self.folder.check()
         checkpoint.save_state(path, self.round, self.state, self._meta())
         self.side.drop(path, checkpoint.rounds(path))
 

@@ -12,13 +12,14 @@ report.html    all of it, to look at                  clients/      columns, whe
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +31,7 @@ FORMAT = 2  # 1 had the clients' memories in other files, and nothing else that 
 READS = (1, 2)
 LISTED = 1000  # clients in clients.csv; of more, each evaluation is a compressed file of columns in CLIENTS
 CLIENTS = "clients"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that know none
 UNFINISHED = ".disue-partial"  # how a file's name ends until it is whole
 FIRST = (
     "round",
@@ -120,28 +122,61 @@ def _number(text: str) -> Any:
             return text
 
 
-def hold(path: Path, taken: str) -> IO[str] | None:
+class Claim(Protocol):
+    """A right to a run's folder that can be lost to another process while this one is away: a study's lease."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> None:
+        """Raises where the right is lost; called before anything is written."""
+        ...
+
+
+def hold(path: Path, taken: str, by: str = "") -> IO[str] | None:
     """Locks a file until it is closed or the process ends, however it ends; raises `UserError(taken)` where another
-    process holds it. None where the system has no such locks."""
+    process holds it. None where the system or the disk has no such locks.
+
+    by  the name of a claim. It outranks the lock of an earlier claim, whose process is stopped or out of reach
+    """
     try:
         import fcntl
     except ImportError:
         return None
-    try:
-        file = path.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(taken, key="out") from None
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return file
+    while True:
+        try:
+            file = path.open("a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                claimed = file.read()
+                file.close()
+                if not by or not claimed:
+                    raise UserError(taken, key="out") from None
+                path.unlink(missing_ok=True)
+                continue
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                file.close()  # another process has just put a new one in its place
+                continue
+            file.truncate(0)
+            file.write(by)
+            file.flush()
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return None
+            raise unwritable(path, error) from error
+        return file
 
 
 class Folder:
-    """A run's folder being written. Rows are kept in memory for rounds, appended for clients and groups."""
+    """A run's folder being written. Rows are kept in memory for rounds, appended for clients and groups.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    claim  checked before every write. None: the folder is this process's as long as it holds the lock
+    """
+
+    def __init__(self, path: Path, claim: Claim | None = None) -> None:
+        self.path, self.claim = path, claim
         self.rounds: list[Row] = read_table(path / "rounds.csv")
         self.events: list[Row] = read_table(path / "events.csv")
         self.arrays: dict[str, Array] = {}
@@ -153,7 +188,7 @@ class Folder:
                 raise UserError(f"{path / 'arrays.npz'} is damaged ({error}); delete it to go on", key="run") from error
 
     @staticmethod
-    def fresh(path: Path) -> Folder:
+    def fresh(path: Path, claim: Claim | None = None) -> Folder:
         """A new folder; one that already holds a run is refused, so that nothing is lost."""
         if (path / "spec.toml").exists() and read_table(path / "rounds.csv"):
             raise UserError(
@@ -163,24 +198,33 @@ class Folder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
-        return Folder(path)
+        return Folder(path, claim)
 
     def lock(self) -> None:
         """Refuses a folder that another process writes to. The lock ends with the process, however it ends.
 
         Under the lock, what `write` had not finished when a process was killed is deleted.
         """
-        self._lock = hold(self.path / ".lock", f"{self.path}: another process is writing this run")
+        self.check()
+        by = "" if self.claim is None else self.claim.name
+        self._lock = hold(self.path / ".lock", f"{self.path}: another process is writing this run", by)
         for folder in (self.path, self.path / "checkpoint", self.path / CLIENTS):
             for path in folder.glob(f".*{UNFINISHED}"):
                 path.unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Raises where this process may not write here any more."""
+        if self.claim is not None:
+            self.claim.check()
+
     def row(self, row: Row) -> None:
         """Adds a round's row; rounds.csv is rewritten whole, as columns may be new."""
+        self.check()
         self.rounds.append(row)
         write_text(self.path / "rounds.csv", table(self.rounds, FIRST))
 
     def event(self, round: int, text: str) -> None:
+        self.check()
         self.events.append({"round": round, "event": text})
         write_text(self.path / "events.csv", table(self.events, ("round", "event")))
 
@@ -188,6 +232,7 @@ class Folder:
         """Adds rows to `name`.csv. New columns make the file be rewritten."""
         if not rows:
             return
+        self.check()
         path = self.path / f"{name}.csv"
         header = None
         if path.exists():
@@ -205,6 +250,7 @@ class Folder:
 
     def clients(self, round: int, columns: Mapping[str, Array]) -> None:
         """An evaluation's columns (n,): rows of clients.csv, or of more than `LISTED` clients a file of their own."""
+        self.check()
         n = len(columns["client"])
         if n > LISTED:
             named: Any = {k: v for k, v in columns.items() if v.dtype.kind != "f" or np.isfinite(v).any()}
@@ -219,15 +265,18 @@ class Folder:
     def keep(self, arrays: Mapping[str, Array]) -> None:
         """Replaces the named arrays that the report draws."""
         if arrays:
+            self.check()
             self.arrays.update(arrays)
             named: Any = self.arrays
             write(self.path / "arrays.npz", lambda file: np.savez_compressed(file, **named))
 
     def json(self, name: str, value: object) -> None:
+        self.check()
         write_text(self.path / name, json.dumps(value, indent=1, ensure_ascii=False, default=_plain) + "\n")
 
     def back_to(self, round: int) -> None:
         """Drops everything after a round: what a killed run wrote beyond its last checkpoint."""
+        self.check()
         if [row.get("round") for row in self.rounds[: round + 1]] != list(range(round + 1)):
             raise UserError(
                 f"{self.path / 'rounds.csv'}: is damaged: it should hold a row for each of the rounds 0 … {round}",

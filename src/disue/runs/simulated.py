@@ -52,7 +52,7 @@ class Simulated:
         self.notes = tuple(notes)
         self.trainer = Engine(
             setup.federation,
-            memory=MemoryStore(budget, memories),
+            memory=MemoryStore(budget, memories, None if folder is None else folder.check),
             backend=spec.engine.backend if choice is None else choice,
             device=spec.engine.device,
             augment=spec.data.augment,

@@ -1,33 +1,25 @@
-"""A study's folder: who works on it, and which of its runs are complete."""
+"""A study's folder, and which of its runs are complete."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from disue.core.errors import UserError, unwritable
-from disue.runs.folder import hold, read_json
+from disue.runs.folder import read_json
 from disue.runs.spec import Spec
 from disue.study.plan import Job
 
 FREE = {"track": None, "checkpoint": None, "engine": ("workers", "memory")}  # keys that no result depends on
 
 
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Holds a study's folder, so that no other process works on the same one."""
+def opened(out: Path) -> Path:
+    """A study's folder, made where there is none."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(out, error) from error
-    lock = hold(out / ".lock", f"{out}: another process is working on this study")
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.close()
+    return out
 
 
 def complete(job: Job, out: Path) -> dict[str, Any] | None:

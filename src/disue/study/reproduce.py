@@ -10,6 +10,7 @@ from typing import Any
 
 from disue.runs.folder import read_table, table, write_text
 from disue.study.compare import compare
+from disue.study.leases import EXPIRES
 from disue.study.queue import OnProgress
 from disue.study.reading import AS_IT_STANDS
 from disue.study.results import MEANS
@@ -56,14 +57,16 @@ def reproduce(
     data_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
     store: str | Path | None = None,
+    lease: float = EXPIRES,
 ) -> Reproduction:
     """Runs a shipped study (or a file) at a scale and compares its means with the stored ones of that scale.
 
     store  a file of means that gets those made here, in place of its own of this scale
+    lease  seconds after which others take over a run whose process does not answer
     """
     path = find(name)
     where = Path("runs") / f"{path.stem}-{scale}" if out is None else Path(out)
-    page = compare(path, where, scale=scale, jobs=jobs, data_dir=data_dir, on_progress=on_progress)
+    page = compare(path, where, scale=scale, jobs=jobs, data_dir=data_dir, on_progress=on_progress, lease=lease)
     here = [row for row in read_table(where / "means.csv") if row["metric"] in SHOWN]
     found = deviations(here, [row for row in read_table(stored(path)) if row["scale"] == scale])
     write_text(where / "deviation.csv", table([vars(one) | {"points": one.points} for one in found]))

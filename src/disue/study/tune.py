@@ -12,7 +12,8 @@ from typing import Any
 import tomlkit
 
 from disue.runs.folder import table, write_text
-from disue.study.place import done, locked
+from disue.study.leases import EXPIRES
+from disue.study.place import done, opened
 from disue.study.plan import Chosen, Point, Study
 from disue.study.queue import OnProgress, run_all
 
@@ -25,17 +26,18 @@ def tune(
     jobs: int = 2,
     data_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    lease: float = EXPIRES,
 ) -> Path:
     """Runs what is not chosen yet and writes the study with all choices in it; returns that file's path.
 
-    out  folder of the tuning runs and tuning.csv, the same that `compare` would use
-    to   the file; SPEC.tuned.toml beside the study unless given
+    out    folder of the tuning runs and tuning.csv, the same that `compare` would use
+    to     the file; SPEC.tuned.toml beside the study unless given
+    lease  seconds after which others take over a run whose process does not answer
     """
     source = Path(study)
-    plan, where = Study.read(source), Path(out)
-    with locked(where):
-        run_all(plan.tuning(), where, at_once=jobs, data_dir=data_dir, on_progress=on_progress)
-        chosen = choose(plan, where)
+    plan, where = Study.read(source), opened(Path(out))
+    run_all(plan.tuning(), where, at_once=jobs, data_dir=data_dir, on_progress=on_progress, lease=lease)
+    chosen = choose(plan, where)
     target = source.with_name(f"{source.stem}.tuned.toml") if to is None else Path(to)
     write_text(target, written(source.read_text(encoding="utf-8"), chosen))
     Study.read(target)

@@ -21,7 +21,8 @@ STATUS = struct.Struct("<ii")  # pid of a worker that ended, and its wait status
 
 
 def main(fd: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle: it finishes its round with us
+        signal.signal(number, signal.SIG_IGN)
     from disue.engine import lean, stacked  # noqa: F401  what most workers need, so that they share its pages
     from disue.engine.native import backend  # noqa: F401
     from disue.engine.pool import worker  # loads torch
