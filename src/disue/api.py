@@ -16,7 +16,7 @@ import numpy as np
 
 from disue.core.errors import UserError
 from disue.runs.folder import Claim, Folder, write_text
-from disue.runs.interrupt import first_interrupt
+from disue.runs.interrupt import Interrupt, first_interrupt
 from disue.runs.spec import Spec
 
 if TYPE_CHECKING:
@@ -123,27 +123,36 @@ def _go(
         saved = data.Partition.load(folder.path / "partition.npz")
     setup = prepare(spec, data_dir, saved)
     recorded = _recorded(folder) if again and folder is not None else None
-    federate = SimulatedRun(setup, folder, recorded)
-    try:
-        if folder is not None:
-            _describe(setup, folder, about(setup), recorded, fresh=saved is None)
-            if again:
-                federate.restore()
-        return through(federate, on_round, tracks, report=report)
-    finally:
-        federate.close()
+    with first_interrupt() as interrupted:  # to the very end: schedulers send SIGTERM more than once
+        federate = SimulatedRun(setup, folder, recorded)
+        try:
+            if folder is not None:
+                _describe(setup, folder, about(setup), recorded, fresh=saved is None)
+                if again:
+                    federate.restore()
+            return _rounds(federate, on_round, tracks, interrupted, report=report)
+        finally:
+            federate.close()
 
 
 def through(
     federate: Federate, on_round: OnRound | None = None, tracks: Tracks | None = None, *, report: bool = True
 ) -> dict[str, Any]:
     """All rounds that are left of a run that is set up, then its summary and its report."""
-    from disue.runs.summary import summary
-    from disue.runs.threads import one_thread
     from disue.runs.track import Tracks
 
     if tracks is None:
         tracks = Tracks(federate.setup.spec, None if federate.folder is None else federate.folder.path)
+    with first_interrupt() as interrupted:
+        return _rounds(federate, on_round, tracks, interrupted, report=report)
+
+
+def _rounds(
+    federate: Federate, on_round: OnRound | None, tracks: Tracks, interrupted: Interrupt, *, report: bool
+) -> dict[str, Any]:
+    """All rounds that are left, then the summary."""
+    from disue.runs.summary import summary
+    from disue.runs.threads import one_thread
 
     folder, rounds = federate.folder, federate.setup.spec.rounds
     stopped, number = "", 0
@@ -154,7 +163,7 @@ def through(
                 folder.event(max(federate.round, 0), text)
 
     waiting = tracks.start(federate.round)
-    with first_interrupt() as interrupted, one_thread():
+    with one_thread():
         for record in federate:
             said = (*waiting, *tracks.row(record.row))
             waiting = ()

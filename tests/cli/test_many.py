@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -39,11 +40,15 @@ def test_a_line_per_finished_run_where_the_output_is_a_file() -> None:
     with Many("study.toml into runs", to=Console(file=out, width=200)) as many:
         many(progress(done=2, left=None))
         many(progress(finished=JOB))
+        many(progress(finished=JOB, by="node-17"))
+        many(progress(lost="digits / fedavg / seed 3: its process did not answer"))
         many(progress(ending=True))
         many(progress(ending=True))
     assert out.getvalue().splitlines() == [
         "study.toml into runs: 2 of 8 runs are there",
         "3/8  digits / fedavg / seed 3  1 min 35 s left",
+        "3/8  digits / fedavg / seed 3  on node-17  1 min 35 s left",
+        "digits / fedavg / seed 3: its process did not answer",
         "stopping: the runs in hand finish their round; the same command goes on; another Ctrl-C breaks off at once",
     ]
 
@@ -55,6 +60,7 @@ def test_the_live_block_shows_runs_in_hand_and_the_time_left() -> None:
     assert "checking what is there" in out.export_text()
     many._live = object()  # type: ignore[assignment]
     many(progress(going=((JOB, Said("", 7, 60, 41.26, 1.0)), (JOB, Said("", -1, 60, None, 0.0))), ending=True))
+    many(dataclasses.replace(many.progress, others={"node-17": 3, "node-4": 1}))  # type: ignore[type-var]
     out.print(many)
     text = out.export_text()
     for words in (
@@ -65,6 +71,8 @@ def test_the_live_block_shows_runs_in_hand_and_the_time_left() -> None:
         "served 41.3 %",
         "starts",
         "Ctrl-C",
+        "3 runs on node-17",
+        "1 run on node-4",
     ):
         assert words in text, words
 

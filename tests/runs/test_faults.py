@@ -53,21 +53,33 @@ def shared() -> set[str]:
     return {path.name for path in SHARED.glob("disue-*")}
 
 
-@pytest.mark.parametrize(("to", "times"), [("the group", 1), ("the main process", 1), ("the group", 2)])
-def test_ctrl_c_leaves_nothing_behind_and_the_run_goes_on(to: str, times: int, spec: Path, whole: bytes) -> None:
-    """Once: the round in hand is finished. Twice: it is broken off. Both are exit code 130."""
+@pytest.mark.parametrize(
+    ("to", "times", "number"),
+    [
+        ("the group", 1, signal.SIGINT),
+        ("the main process", 1, signal.SIGINT),
+        ("the group", 2, signal.SIGINT),
+        ("the group", 2, signal.SIGTERM),
+        ("the main process", 1, signal.SIGTERM),
+    ],
+)
+def test_a_signal_leaves_nothing_behind_and_the_run_goes_on(
+    to: str, times: int, number: int, spec: Path, whole: bytes
+) -> None:
+    """Ctrl-C once: the round in hand is finished; twice: it is broken off. A second SIGTERM changes nothing."""
     out, tmp, before = spec.parent / "run", spec.parent / "tmp", shared()
     process = start("run", spec, "--out", out, tmp=tmp)
     until(process, out, 5)
     pids = children(process.pid)
     assert len(pids) == 3  # the workers' parent and two workers
     for _ in range(times):
-        (os.killpg if to == "the group" else os.kill)(process.pid, signal.SIGINT)
+        (os.killpg if to == "the group" else os.kill)(process.pid, number)
         time.sleep(0.02)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
+    assert process.returncode == 128 + number, said
     assert len(said.strip().splitlines()) == 1 and "Traceback" not in said
-    assert ("disue resume" in said) or (times == 2 and "broken off by Ctrl-C" in said)
+    broken = times == 2 and number == signal.SIGINT
+    assert ("disue resume" in said) or (broken and "broken off by Ctrl-C" in said)
     assert gone(pids)
     assert shared() == before and not list(tmp.iterdir())
     assert not [path for path in out.rglob("*") if path.name.startswith(".") and path.name != ".lock"]

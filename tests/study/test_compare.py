@@ -188,6 +188,16 @@ def test_the_time_left_is_counted_in_rounds(tmp_path: Path) -> None:
     cost = {"FedAvg": 2.0, "ours": 6.0, "ours, one group": 4.0}
     rest = sum(4 * cost[job.method] for job in others)
     assert outlook.now().left == pytest.approx((3 * 2 + 3 * 6 + rest) / 2)
+    # a row in another process's hands: a third runs at the same time, and its rounds are known from its lease
+    (theirs,) = [job for job in others if job.method == "ours, one group" and job.seed == 0]
+    outlook.elsewhere([(theirs, Holder("node-17", round=3, seconds=1.0))])
+    cost["ours, one group"] = 1.0
+    rest = sum(4 * cost[job.method] for job in others) - 3 * cost[theirs.method]
+    assert outlook.now().left == pytest.approx((3 * 2 + 3 * 6 + rest) / 3)
+    assert outlook.now().others == {"node-17": 1}
+    outlook.elsewhere([(theirs, Holder("node-17", round=3, seconds=1.0))])  # nothing new
+    assert outlook.now().left == pytest.approx((3 * 2 + 3 * 6 + rest) / 3)
+    outlook.elsewhere([])
     outlook.finished(ours)
     found = outlook.now(ours)
     assert (found.done, found.finished) == (2, ours) and [job for job, _ in found.going] == [fedavg]
