@@ -209,6 +209,7 @@ def _describe(
     """The files that stand from the start: partition.npz, env.json, label counts for the report."""
     from disue.engine.recall import as_table
 
+    folder.check()
     if fresh:
         setup.partition.save(folder.path / "partition.npz")
     engine = {} if recorded is None else {"engine": as_table(recorded)}
