@@ -67,10 +67,11 @@ def run(
     else:
         checked = Spec.read(spec, changes)
     folder = None if out is None else Folder.fresh(Path(out), claim)
-    if folder is not None:
-        folder.lock()
+    if folder is None:
+        return _go(checked, None, data_dir, on_round, report=report)
+    with folder.locked():
         write_text(folder.path / "spec.toml", checked.toml())
-    return _go(checked, folder, data_dir, on_round, report=report)
+        return _go(checked, folder, data_dir, on_round, report=report)
 
 
 def resume(
@@ -86,8 +87,8 @@ def resume(
     if not (where / "spec.toml").exists():
         raise UserError(f"{where}: holds no run (no spec.toml)", key="run")
     folder = Folder(where, claim)
-    folder.lock()
-    return _go(Spec.read(where / "spec.toml"), folder, data_dir, on_round, report=report, again=True)
+    with folder.locked():
+        return _go(Spec.read(where / "spec.toml"), folder, data_dir, on_round, report=report, again=True)
 
 
 def load(path: str | Path) -> Trained:

@@ -92,8 +92,11 @@ def test_a_claim_outranks_the_lock_of_an_old_claim_and_no_other(tmp_path: Path) 
     assert again is not None and lock.read_text() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
 def test_a_folder_is_locked_in_the_claims_name(tmp_path: Path) -> None:
-    folder = Folder(tmp_path, Claim())
-    folder.lock()
-    if folder._lock is not None:
+    with Folder(tmp_path, Claim()).locked():
         assert (tmp_path / ".lock").read_text() == "mine.1"
+        with pytest.raises(UserError, match="another process is writing this run"), Folder(tmp_path).locked():
+            pass
+    with Folder(tmp_path).locked():
+        assert (tmp_path / ".lock").read_text() == ""

@@ -17,7 +17,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -180,7 +181,6 @@ class Folder:
         self.rounds: list[Row] = read_table(path / "rounds.csv")
         self.events: list[Row] = read_table(path / "events.csv")
         self.arrays: dict[str, Array] = {}
-        self._lock: IO[str] | None = None
         if (path / "arrays.npz").exists():
             try:
                 self.arrays = read_npz(path / "arrays.npz")
@@ -200,17 +200,23 @@ class Folder:
             raise unwritable(path, error) from error
         return Folder(path, claim)
 
-    def lock(self) -> None:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Refuses a folder that another process writes to. The lock ends with the process, however it ends.
 
         Under the lock, what `write` had not finished when a process was killed is deleted.
         """
         self.check()
         by = "" if self.claim is None else self.claim.name
-        self._lock = hold(self.path / ".lock", f"{self.path}: another process is writing this run", by)
-        for folder in (self.path, self.path / "checkpoint", self.path / CLIENTS):
-            for path in folder.glob(f".*{UNFINISHED}"):
-                path.unlink(missing_ok=True)
+        lock = hold(self.path / ".lock", f"{self.path}: another process is writing this run", by)
+        try:
+            for folder in (self.path, self.path / "checkpoint", self.path / CLIENTS):
+                for path in folder.glob(f".*{UNFINISHED}"):
+                    path.unlink(missing_ok=True)
+            yield
+        finally:
+            if lock is not None:
+                lock.close()
 
     def check(self) -> None:
         """Raises where this process may not write here any more."""
