@@ -87,21 +87,21 @@ def serve(
     spec = checked(spec)
     there = (out / "spec.toml").exists()
     folder = Folder(out) if there else Folder.fresh(out)
-    folder.lock()
-    if there and hash_of(Spec.read(out / "spec.toml")) != hash_of(spec):
-        raise UserError(f"{out}: holds a run of another spec; give another folder", key="out", found=str(out))
-    write_text(out / "spec.toml", spec.toml())
-    run = start(grid, spec, folder, local=local)
-    try:
-        if (out / NODES).exists() and there:
-            run.restore()
-        return api.through(run, on_round, report=report)
-    except UserError:
-        for text in run.side.said():  # a round that does not end writes no row
-            folder.event(run.round + 1, text)
-        raise
-    finally:
-        run.close()
+    with folder.locked():
+        if there and hash_of(Spec.read(out / "spec.toml")) != hash_of(spec):
+            raise UserError(f"{out}: holds a run of another spec; give another folder", key="out", found=str(out))
+        write_text(out / "spec.toml", spec.toml())
+        run = start(grid, spec, folder, local=local)
+        try:
+            if (out / NODES).exists() and there:
+                run.restore()
+            return api.through(run, on_round, report=report)
+        except UserError:
+            for text in run.side.said():  # a round that does not end writes no row
+                folder.event(run.round + 1, text)
+            raise
+        finally:
+            run.close()
 
 
 def start(grid: Grid, spec: Spec, folder: Folder | None, *, local: bool = False) -> Federate:
