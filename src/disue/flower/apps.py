@@ -48,7 +48,7 @@ def _answered(spec: Spec, message: Message, context: Context, random: Callable[[
     node = Node(spec, site, kept, random)
     answer = node.answer(body)
     context.state[KEPT] = ConfigRecord(dict(kept))
-    seconds = {"site": time.perf_counter() - began, "work": node.worked}
+    seconds = {"site": time.perf_counter() - began, "work": node.worked, "torch": node.imported}
     return replace(answer, about={**answer.about, **seconds})
 
 

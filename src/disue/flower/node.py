@@ -34,7 +34,7 @@ class Node:
     ) -> None:
         self.spec, self.site, self.random = spec, site, random
         self.context: dict[str, bytes] = {} if context is None else context
-        self.worked = 0.0  # seconds of training, measuring and scoring in the last answer
+        self.worked = self.imported = 0.0  # seconds of the last answer's training, measuring, scoring; of loading torch
 
     def answer(self, body: Body) -> Body:
         """The reply; a UserError becomes a refusal in one sentence, which the server writes down."""
@@ -46,7 +46,7 @@ class Node:
                 try:
                     return visit.answer(body)
                 finally:
-                    self.worked = visit.worked
+                    self.worked, self.imported = visit.worked, visit.imported
         except Lacking as lacking:
             return Body(body.kind, {LACKING: str(lacking)})
         except UserError as error:

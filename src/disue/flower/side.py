@@ -45,11 +45,12 @@ T = TypeVar("T")
 @dataclass
 class Spent:
     """Seconds of a round: `wait` at the server for answers; `node` of these the slowest site in this library, imports
-    among them; `work` of those its training, measuring and scoring."""
+    among them; `work` of those its training, measuring and scoring, `torch` its loading of torch."""
 
     wait: float = 0.0
     node: float = 0.0
     work: float = 0.0
+    torch: float = 0.0
 
 
 class Networked:
@@ -159,13 +160,14 @@ class Networked:
         enough: float | None = None,
     ) -> Iterator[tuple[int, T]]:
         """(client, its answer as `read` makes it) of those who answer; who does not, and why, is in the run's log."""
-        began, slowest, work = time.perf_counter(), 0.0, 0.0
+        began, slowest, work, torch = time.perf_counter(), 0.0, 0.0, 0.0
 
         def came(name: str, reply: Body) -> T:
-            nonlocal slowest, work
+            nonlocal slowest, work, torch
             found = read(self.ids_of[name], reply)
             slowest = max(slowest, float(reply.about.get("site", 0.0)))
             work = max(work, float(reply.about.get("work", 0.0)))
+            torch = max(torch, float(reply.about.get("torch", 0.0)))
             if reply.about.get(FORGOT):
                 self.say(f"network: {name} has lost its memory of the run with its store, and goes on without")
             return found
@@ -175,6 +177,7 @@ class Networked:
         self.spent.wait += time.perf_counter() - began
         self.spent.node += slowest
         self.spent.work += work
+        self.spent.torch += torch
 
     def say(self, text: str) -> None:
         """A sentence for the run's log."""
@@ -317,7 +320,7 @@ class Networked:
         row["network.bytes_up"], row["network.bytes_down"] = crossed.up, crossed.down
         row["network.messages"] = crossed.messages
         row["network.seconds_wait"], row["network.seconds_sites"] = self.spent.wait, self.spent.node
-        row["network.seconds_work"] = self.spent.work
+        row["network.seconds_work"], row["network.seconds_torch"] = self.spent.work, self.spent.torch
         return once
 
     def said(self) -> list[str]:

@@ -50,6 +50,7 @@ class Visit:
     def __init__(self, node: Node, head: Head) -> None:
         self.node, self.head, self.spec, self.site = node, head, node.spec, node.site
         self.store = Store(node.site.store / head.run)
+        self.imported = 0.0  # seconds until torch was there
         self.worked = 0.0  # seconds of training, measuring and scoring
         self.forgot = False  # whether what this client's last counted answer left is gone
 
@@ -123,6 +124,10 @@ class Visit:
 
     @cached_property
     def _built(self) -> tuple[World, Vector]:
+        began = time.perf_counter()
+        import torch  # noqa: F401  # its seconds are told apart: a node's process pays them with every message
+
+        self.imported = time.perf_counter() - began
         from disue.runs.setup import Shape, model_of, network_of
 
         spec, dataset, head = self.spec, self.federation.dataset, self.head
