@@ -32,7 +32,9 @@ from disue.runs.spec import Spec
 
 MARK = "<!-- {} -->"
 SITES = 3
-METHODS = ("fedavg", "disue", "disue, protected")
+METHODS = ("fedavg", "disue", "fedavg, protected")  # moments are released over lots of six sites and more
+PROCESSES = ("flwr-serverapp", "flwr-clientapp", "superexec", "superlink", "supernode")
+PARTS = ("local", "server", "expert", "evaluate")
 
 
 def spec(method: str, epochs: int, rounds: int) -> Spec:
@@ -73,29 +75,26 @@ class Memory(threading.Thread):
                     continue
                 if owner is None or size is None:
                     continue
-                kind = next(
-                    (
-                        k
-                        for k in ("flwr-serverapp", "flwr-clientapp", "superexec", "superlink", "supernode")
-                        if k in words
-                    ),
-                    "",
-                )
+                kind = next((name for name in PROCESSES if name in words), "")
                 if kind:
                     self.most[kind] = max(self.most[kind], int(size[1]) / 1024)
 
 
 def seconds(rounds: int, epochs: int) -> str:
     """The table of a real network's seconds and bytes."""
+    head = (
+        "method", "exchanges", "round", "Flower", "torch", "work", "disue", "disue's share", "bytes up, counted",
+        "crossed", "bytes down, counted", "crossed",
+    )  # fmt: skip
     lines = [
-        f"HAR, {SITES} subjects as sites, `cnn1d`, {epochs} local epochs, {rounds} rounds, a SuperLink with TLS and three",
-        "authenticated nodes on one machine with two cores. Medians over the rounds after the first, seconds. `waiting` is",
-        "what the server waits for answers; of it `torch` is its loading, which every message pays since Flower starts a",
-        "process for each, `work` training, measuring and scoring, `disue` what else this library does at the slowest site",
-        "and at the server; `Flower` is the rest: polling, starting processes, carrying.",
+        f"HAR, {SITES} subjects as sites, `cnn1d`, {epochs} local epochs, {rounds} rounds, a SuperLink with TLS and",
+        "three authenticated nodes on one machine with two cores; every round is evaluated. Medians over the rounds",
+        "after the first, seconds. `torch` is its loading, which most messages pay since Flower starts a process for",
+        "each, `work` training, measuring and scoring, `disue` what else this library does at the slowest site and at",
+        "the server; `Flower` is the rest: polling, starting processes, carrying.",
         "",
-        "| method | exchanges | round | Flower | torch | work | disue | disue's share | bytes up, counted | crossed | bytes down, counted | crossed |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(head)} |",
+        f"| --- |{' ---: |' * (len(head) - 1)}",
     ]
     peaks: dict[str, float] = defaultdict(float)
     for method in METHODS:
@@ -104,10 +103,8 @@ def seconds(rounds: int, epochs: int) -> str:
         for name, value in most.items():
             peaks[name] = max(peaks[name], value)
         lines.append(line(method, rows))
-    lines += [
-        "",
-        "Most resident memory of a process, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in sorted(peaks.items())) + ".",
-    ]
+    sizes = ", ".join(f"{name} {value:.0f}" for name, value in sorted(peaks.items()))
+    lines += ["", f"Most resident memory of a process, MiB: {sizes}."]
     return "\n".join(lines)
 
 
@@ -160,9 +157,7 @@ def line(method: str, rows: list[dict[str, float]]) -> str:
         return float(np.median([float(row.get(name, 0.0) or 0.0) for row in later]))
 
     wait, sites, work, torch = (middle(f"network.seconds_{name}") for name in ("wait", "sites", "work", "torch"))
-    whole = float(
-        np.median([sum(float(row[f"seconds_{n}"]) for n in ("local", "server", "expert", "evaluate")) for row in later])
-    )
+    whole = float(np.median([sum(float(row[f"seconds_{part}"]) for part in PARTS) for row in later]))
     ours = sites - work - torch + max(whole - wait, 0.0)
     exchanges = middle("network.messages") / SITES
     cells = [f"{value:.2f}" for value in (whole, wait - sites, torch, work, ours)]
@@ -174,8 +169,8 @@ def line(method: str, rows: list[dict[str, float]]) -> str:
 def encodings(seeds: int) -> str:
     """The table of what fewer bits do to accuracy."""
     lines = [
-        f"Digits, Dir(0.1), 20 sites, 10 a round, 40 rounds, {seeds} seeds, on a local grid. Served accuracy on the global",
-        "test set, mean of the last ten rounds, ± the half-width of the 95 % interval; the difference is paired by seed.",
+        f"Digits, Dir(0.1), 20 sites, 10 a round, 40 rounds, {seeds} seeds, on a local grid. Served accuracy on the",
+        "global test set, mean of the last ten rounds, ± half the 95 % interval; the difference is paired by seed.",
         "",
         "| method | encoding | served, % | difference to float32, points | bytes up, a round |",
         "| --- | --- | ---: | ---: | ---: |",
@@ -203,9 +198,8 @@ def encodings(seeds: int) -> str:
                 sizes.append(summary["totals"]["bytes_up"] / 40)
             values, differences = np.array(found[encoding]), np.array(found[encoding]) - np.array(found["float32"])
             difference = "–" if encoding == "float32" else f"{differences.mean():+.2f} ± {half(differences):.2f}"
-            lines.append(
-                f"| {method} | {encoding} | {values.mean():.1f} ± {half(values):.1f} | {difference} | {np.mean(sizes):,.0f} |"
-            )
+            served = f"{values.mean():.1f} ± {half(values):.1f}"
+            lines.append(f"| {method} | {encoding} | {served} | {difference} | {np.mean(sizes):,.0f} |")
     return "\n".join(lines)
 
 
