@@ -5,10 +5,11 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= out/demo
 
-.PHONY: help install demo test conformance evidence lint bench bench-quick docs wheel wheel-test clean
+.PHONY: help install demo deploy-demo test conformance evidence lint bench bench-quick docs wheel wheel-test clean
 
 help:
 	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
+	@echo "make deploy-demo   DisUE over a real network on this machine, by Flower: TLS, three nodes; some three minutes"
 	@echo "make install     the package into $(VENV)"
 	@echo "make test        all tests but slow ones and conformance; needs no data"
 	@echo "make conformance every method on every backend through every check, some ten minutes"
@@ -28,14 +29,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.flowered: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[flower]'
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.developed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.flowered
 
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/disue demo --out $(OUT)
+
+# a folder of its own, unless OUT is given
+deploy-demo: OUT = out/deploy-demo
+deploy-demo: $(VENV)/.flowered
+	$(BIN)/disue flower demo --out $(OUT) $(ARGS)
 
 test: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not conformance" $(ARGS)

@@ -57,8 +57,19 @@ def _machine() -> list[tuple[str, str]]:
         ("threads", f"{torch.get_num_threads()} (a run takes one)"),
         ("cuda", cuda),
         ("C++ compiler", compiler),
+        ("Flower", _flower()),
         ("free disk here", size(shutil.disk_usage(Path.cwd()).free)),
     ]
+
+
+def _flower() -> str:
+    """Its version, or why a real network cannot be run."""
+    from disue.flower import check
+
+    try:
+        return check()
+    except UserError as error:
+        return f"none: {error}"
 
 
 def _sets(data_dir: Path | None) -> list[tuple[str, str]]:

@@ -50,21 +50,30 @@ client = client_app(SPEC)
 
 README = """# {name}
 
-{method} over a real network. `spec.toml` says what is run; sites can read it before they agree.
+{method} over a real network, by disue {version} and Flower. `spec.toml` says what is run; sites can read it before they
+agree. Every machine needs `pip install "disue[flower]=={version}"`; what certificates, keys and switches are for:
+docs/deploy.md of disue.
 
-At the server, once (`docs/deploy.md` of disue has certificates and keys of sites):
+At the server, started once. Relative paths of `out` and of the spec count from the folder that it is started in:
 
-    flower-superlink --ssl-ca-certfile ca.crt --ssl-certfile server.crt --ssl-keyfile server.key \\
-      --enable-supernode-auth --disable-runtime-dependency-installation
+    flower-superlink --host 0.0.0.0 --port 8000 --ssl-ca-certfile ca.crt --ssl-certfile server.crt \\
+      --ssl-keyfile server.key --database superlink.db --enable-supernode-auth \\
+      --disable-runtime-dependency-installation
 
-At every site:
+Whoever runs it names the server in `config.toml` of Flower's home (`~/.flwr`, or the variable FLWR_HOME):
 
-    flower-supernode --superlink SERVER:9092 --root-certificates ca.crt --auth-supernode-private-key site.key \\
-      --node-config 'client="NAME" data="/path/of/its.npz" store="/path/for/its/memory"'
+    [superlink.{name}]
+    address = "SERVER:8000"
+    root-certificates = "/path/of/ca.crt"
 
-To run, or to go on with a run whose server was stopped:
+and lets every site's key in: `flwr supernode register SITE.pub {name}`. At every site:
 
-    flwr run . CONNECTION --stream -c 'out="/path/of/the/run"'
+    flower-supernode --superlink SERVER:8000 --root-certificates ca.crt --auth-supernode-private-key SITE \\
+      --node-config 'client="SITE" data="/path/of/its.npz" store="/path/for/its/memory"'
+
+To run, or to go on with a run whose server was stopped, in this folder:
+
+    flwr run . {name} --stream -c 'out="/path/of/the/run"'
 """
 
 

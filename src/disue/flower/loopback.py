@@ -50,6 +50,7 @@ class Loopback:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -77,13 +78,25 @@ class Loopback:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in list(self.processes):
-            self.stop(name)
+        self.close()
+
+    def close(self) -> None:
+        """All are asked to end, then waited for; whatever happens meanwhile, none is left."""
+        try:
+            for name in self.processes:
+                self.signal(name, signal.SIGTERM)
+            for name in list(self.processes):
+                self.stop(name)
+        finally:
+            for name in list(self.processes):
+                self.kill(name)
 
     # -- the server -------------------------------------------------------------------------------------
 
     def link(self) -> None:
         """Starts the SuperLink and waits until it listens. What it knows of nodes is in a file, and outlives it."""
+        if listens(self.port):
+            raise UserError(f"port {self.port} of this machine is taken: give another, or none", key="port")
         keys = self.folder / "keys"
         self._start(
             "superlink",
@@ -99,10 +112,8 @@ class Loopback:
         )
         end = time.monotonic() + READY
         while time.monotonic() < end:
-            with socket.socket() as probe:
-                probe.settimeout(1)
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if listens(self.port):
+                return
             if self.processes["superlink"].poll() is not None:
                 break
             time.sleep(0.2)
@@ -200,6 +211,13 @@ class Loopback:
     def log(self, name: str) -> str:
         path = self.folder / "logs" / f"{name}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does, at this port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,12 +51,16 @@ def spec_of(setup: Simulation) -> Spec:
     return replace(spec, data=of_data)
 
 
-def write(setup: Simulation, folder: Path) -> list[Path]:
-    """`site-ID.npz` for every client, and `test.npz` for the server; nothing is overwritten."""
+def write(setup: Simulation, folder: Path, only: Sequence[int] = ()) -> list[Path]:
+    """`site-ID.npz` for every client or some of them, and `test.npz` for the server; nothing is overwritten."""
+    clients = setup.ids.tolist()
+    for client in only:
+        if client not in clients:
+            raise UserError(f"client {client} is none of {', '.join(map(str, clients))}", key="only", found=client)
     out: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for client in setup.ids.tolist():
+        for client in only or clients:
             path = folder / f"site-{client}.npz"
             with path.open("xb") as file:
                 np.savez(file, **arrays_of(setup, client))  # type: ignore[arg-type]
