@@ -11,6 +11,7 @@ from disue.flower.serve import checked
 from disue.runs.spec import Spec
 
 APP = "disue_app"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")  # `flwr build` and `flwr run` take no other folder
 
 PROJECT = """[build-system]
 requires = ["hatchling"]
@@ -80,7 +81,13 @@ To run, or to go on with a run whose server was stopped, in this folder:
 def make(folder: Path, spec: Spec) -> list[Path]:
     """Writes the folder; nothing is overwritten. The spec is checked as a network takes it."""
     spec = checked(spec)
-    name = re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "federation"
+    name = folder.resolve().name
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f'the folder is named "{name}": Flower takes up to 32 letters, digits and hyphens, a letter first',
+            key="folder",
+            found=name,
+        )
     method = str(spec.method["name"])
     words = {"name": name, "method": method, "version": __version__, "app": APP, "out": f"runs/{name}"}
     files = {

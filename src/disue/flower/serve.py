@@ -225,7 +225,7 @@ def facts_of(spec: Spec, members: Members) -> Facts:
     """What a run writes down of data that it does not see."""
     samples = sum(one.samples for one in members.clients)
     of_data = {
-        "name": spec.data.name or "sites",
+        "name": spec.data.name or Path(spec.data.path).stem or "sites",
         "variant": "sites",
         "train": samples,
         "test": 0,

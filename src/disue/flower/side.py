@@ -67,7 +67,7 @@ class Networked:
         self.ids_of = {name: client for client, name in self.names.items()}
         self.heard: dict[int, int] = {}
         self.safe = -1
-        self.notes: tuple[str, ...] = ()
+        self.notes = alike(setup)
         self.statics: Statics | None = None
         self.spent = Spent()
         self.cohort: str | None = None  # the name of the round's first exchange
@@ -390,6 +390,16 @@ def counts_of(value: Array, classes: int) -> IntVector:
     if found.dtype.kind not in "iu" or (found < 0).any():
         raise ValueError("label counts are no counts")
     return found.astype(np.int64)
+
+
+def alike(setup: Setup) -> tuple[str, ...]:
+    """What there is to say where sites do not read their samples alike."""
+    if setup.spec.data.mean or setup.facts.data["kind"] == "text":
+        return ()
+    return (
+        "data.mean is missing: every site normalises by its own training data, the server by its test set; give data.mean "
+        "and data.std in the spec",
+    )
 
 
 def _moments(reply: Body, layout: Layout) -> ClientMoments:
