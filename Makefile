@@ -5,13 +5,14 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= out/demo
 
-.PHONY: help install demo deploy-demo test conformance evidence lint bench bench-quick docs wheel wheel-test clean
+.PHONY: help install demo deploy-demo deploy-test test conformance evidence lint bench bench-quick docs wheel wheel-test clean
 
 help:
 	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
-	@echo "make deploy-demo   DisUE over a real network on this machine, by Flower: TLS, three nodes; some three minutes"
+	@echo "make deploy-demo install, then DisUE over a real network on this machine: TLS, three nodes, some three minutes"
 	@echo "make install     the package into $(VENV)"
 	@echo "make test        all tests but slow ones and conformance; needs no data"
+	@echo "make deploy-test every command of docs/deploy.md, and the demo, over real networks here; some eight minutes"
 	@echo "make conformance every method on every backend through every check, some ten minutes"
 	@echo "make evidence    which methods have numbers worked out by hand, and which were compared with other code"
 	@echo "make lint        ruff, mypy, import contracts"
@@ -50,6 +51,9 @@ deploy-demo: $(VENV)/.flowered
 test: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not conformance" $(ARGS)
 
+deploy-test: $(VENV)/.developed
+	$(BIN)/python -m pytest -m slow tests/flower tests/house/test_deploy.py $(ARGS)
+
 conformance: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m conformance tests/testing $(ARGS)
 
@@ -76,7 +80,7 @@ wheel: $(VENV)/.developed
 	$(BIN)/python -m build --wheel --outdir dist .
 
 wheel-test: $(VENV)/.developed
-	$(BIN)/python -m pytest -m slow tests/house
+	$(BIN)/python -m pytest -m slow tests/house/test_wheel.py
 
 clean:
 	rm -rf build dist out runs .mypy_cache .ruff_cache .hypothesis .import_linter_cache
