@@ -6,7 +6,8 @@ Comments before a fenced block say what happens with it:
     <!-- file: MACHINE/PATH -->   it is what this file holds
     <!-- copy: MACHINE/PATH MACHINE -->, <!-- stop: MACHINE -->   of themselves
 
-What speaks of ward-3 is done for ward-1 and ward-2 too. Servers and nodes stay in the background until they are stopped.
+What speaks of ward-3 is done for ward-1 and ward-2 too. Servers and nodes stay in the background until they are
+stopped.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from disue.runs.spec import Spec
 
 SITES = 3
 PROTECTED = 6  # lots, over which moments are summed, have six clients or more
-START, ROUND, ROUND_PROTECTED = 240.0, 90.0, 480.0  # seconds that the run may take at most
+START, ROUND, ROUND_PROTECTED = 300.0, 120.0, 900.0  # seconds that the run may take at most
 POLL = 0.5
 COMMON: dict[str, Any] = {
     "seed": 0,

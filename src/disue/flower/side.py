@@ -397,8 +397,8 @@ def alike(setup: Setup) -> tuple[str, ...]:
     if setup.spec.data.mean or setup.facts.data["kind"] == "text":
         return ()
     return (
-        "data.mean is missing: every site normalises by its own training data, the server by its test set; give data.mean "
-        "and data.std in the spec",
+        "data.mean is missing: every site normalises by its own training data, the server by its test set; give "
+        "data.mean and data.std in the spec",
     )
 
 
