@@ -46,9 +46,8 @@ class Step:
 def steps(page: str) -> Iterator[Step]:
     """In the page's order, with those of one site for all."""
     for what, to, text in MARK.findall(page):
-        step = Step(what, to, text)
         for site in (*OTHERS, SITE) if SITE in to else (SITE,):
-            yield Step(what, to.replace(SITE, site), step.text.replace(SITE, site) if SITE in to else step.text)
+            yield Step(what, to.replace(SITE, site), text.replace(SITE, site) if SITE in to else text)
 
 
 def commands(text: str) -> list[str]:
