@@ -24,6 +24,7 @@ from disue.flower.messages import Body, pack, unpack
 from disue.flower.serve import Members, serve
 from disue.flower.split import spec_of
 from disue.flower.store import Store
+from disue.runs.simulation import Simulation, prepare
 from disue.runs.spec import Spec
 from disue.testing.named import named
 
@@ -41,10 +42,12 @@ class Bed:
     folder: Path
     spec: Spec
     grid: LocalGrid
+    setup: Simulation | None = None
+    run: Path | None = None
 
     @property
     def out(self) -> Path:
-        return self.folder / "run"
+        return self.folder / "run" if self.run is None else self.run
 
     def serve(self, *, local: bool = True, at: Mapping[int, Callable[[], object]] | None = None) -> None:
         """Plays the run, or goes on with it. at: what happens after a round, by its number."""
@@ -78,6 +81,8 @@ class Bed:
     # -- what a run leaves
 
     def events(self) -> list[str]:
+        if not (self.out / "events.csv").exists():
+            return []
         with (self.out / "events.csv").open(newline="") as file:
             return [row["event"] for row in csv.DictReader(file)]
 
@@ -116,8 +121,6 @@ def bed(name: str, folder: Path, *, few: int = 0, network: Mapping[str, Any] | N
     """A method in the conformance scenario, all clients asked in every round. few: the first clients only."""
     given = {"cohort": {"share": 1.0}, "rounds": 3, "network": dict(network or {}), **changes}
     if few:
-        from disue.runs.simulation import prepare
-
         subject = named(name)
         scenario = subject.scenario.few(few)
         dataset, partition = scenario.data()
@@ -133,7 +136,7 @@ def bed(name: str, folder: Path, *, few: int = 0, network: Mapping[str, Any] | N
         for config in configs.values():
             config |= {"key": str(folder / f"{config['client']}.key"), "roster": str(folder / "roster"), "pin": pin}
         spec = replace(spec, network=replace(spec.network, roster=str(folder / "roster")))
-    return Bed(folder, spec, LocalGrid(client_app(spec), configs))
+    return Bed(folder, spec, LocalGrid(client_app(spec), configs), setup)
 
 
 def told(message: Message) -> tuple[str, Head]:

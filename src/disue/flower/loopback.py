@@ -51,6 +51,7 @@ class Loopback:
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    through: dict[str, int] = field(default_factory=dict)  # node → the port that it takes for the SuperLink's
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -141,7 +142,8 @@ class Loopback:
             name,
             [
                 "flower-supernode",
-                *("--superlink", f"127.0.0.1:{self.port}", "--root-certificates", str(keys / "ca.crt")),
+                *("--superlink", f"127.0.0.1:{self.through.get(name, self.port)}"),
+                *("--root-certificates", str(keys / "ca.crt")),
                 *("--auth-supernode-private-key", str(keys / name)),
                 *("--host", "127.0.0.1", "--port", str(self.ports[name])),
                 *("--node-config", words),

@@ -73,6 +73,7 @@ class Nodes:
     where: dict[str, int] = field(default_factory=dict)  # client's name → its node
     _hellos: dict[str, int] = field(default_factory=dict)  # messages on their way → the node that they ask
     _greeted: dict[int, float] = field(default_factory=dict)  # node → when it was asked last
+    _outside: dict[int, str] = field(default_factory=dict)  # node → why it takes no part, said once
 
     # -- who is there -----------------------------------------------------------------------------------
 
@@ -103,17 +104,18 @@ class Nodes:
         answer = None if reply.has_error() else self.read(reply, f"node {node}")
         if answer is None:
             return None
+        name = answer.about.get("client")
+        why = ""
         if REFUSED in answer.about:
-            self.note(f"network: a node takes no part: {answer.about[REFUSED]}")
-            return None
-        if not isinstance(answer.about.get("client"), str):
-            self.note(f"network: node {node} does not say who it is")
-            return None
-        hello = Hello(node, answer.about)
-        if hello.name in self.where:
-            self.note(f"network: a second node says that it is {hello.name}; the first one stays")
-            return None
-        return hello
+            why = f"a node takes no part: {answer.about[REFUSED]}"
+        elif not isinstance(name, str):
+            why = f"node {node} does not say who it is"
+        elif name in self.where:
+            why = f"a second node says that it is {name}; the first one stays"
+        if why and self._outside.get(node) != why:
+            self.note(f"network: {why}")
+        self._outside[node] = why
+        return None if why else Hello(node, answer.about)
 
     def gather(self, wanted: int, seconds: float) -> dict[str, Hello]:
         """Waits until `wanted` sites have come (0: whoever comes in time); a UserError where they do not."""
