@@ -34,6 +34,8 @@ from disue.core.errors import UserError
 
 CONNECTION = "loop"
 READY = 60.0  # seconds that the SuperLink may take to listen
+REVIVED = 180.0  # seconds that a node which was killed may take to be known again
+TAKEN = "SuperNode ID:"  # what a node's log says when the SuperLink has taken it
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -149,6 +151,20 @@ class Loopback:
                 *("--node-config", words),
             ],
         )
+
+    def revive(self, name: str, seconds: float = REVIVED) -> None:
+        """Starts a node that was killed, as a supervisor would: the SuperLink turns a node away while it takes the one
+        that died for alive, which lasts for a minute after its last sign of life, and Flower's node then exits."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            before = self.log(name).count(TAKEN)
+            self.wake(name)
+            while self.processes[name].poll() is None:
+                if self.log(name).count(TAKEN) > before:
+                    return
+                time.sleep(0.2)
+            time.sleep(2.0)
+        raise UserError(f"the node {name} was not taken back: see {self.folder / 'logs' / name}.log", key="node")
 
     # -- runs -------------------------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ class Networked:
             from disue.runs.protect import Protection
 
             self.field = NetworkField(self)
-            self.protection = Protection(setup, self.field, attempt=start * ATTEMPTS)
+            self.protection = Protection(setup, self.field, start)
 
     # -- a round ----------------------------------------------------------------------------------------
 
@@ -356,9 +356,6 @@ class Networked:
 
     def close(self) -> None:
         """Nothing of the sites' is held."""
-
-
-ATTEMPTS = 256  # of an exchange, between two starts of the server
 
 
 @dataclass(frozen=True, eq=False)

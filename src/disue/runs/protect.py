@@ -144,10 +144,10 @@ class ProtectedDoor(SecureUploads):
 class Protection:
     """The server's side of a run's protocol.
 
-    attempt  of exchanges from here on: clients answer no number again, so a server that goes on raises it
+    start  how often the server began on this run: see `Session`
     """
 
-    def __init__(self, setup: Setup, field: RunField, attempt: int = 0) -> None:
+    def __init__(self, setup: Setup, field: RunField, start: int = 0) -> None:
         self.world, self.field, self.privacy = setup.world, field, setup.spec.privacy
         self.transcript = Kept() if self.privacy.transcript else None
         self.session = Session(
@@ -157,7 +157,7 @@ class Protection:
             self.world.layout,
             field,
             self.transcript,
-            attempt,
+            start,
         )
         self.statics: Statics | None = None
         self._least = least(setup.method)

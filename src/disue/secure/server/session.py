@@ -20,6 +20,7 @@ from disue.secure.wire.tasks import Count, Field, Measure, Task
 
 MODES = {"sketch": SKETCH, "sketch-bits": BITS, "assign": ASSIGN}
 PER_ROUND = 2**20  # numbers of exchanges that one round of training may use
+PER_START = 2**12  # of them, those between one start of the server and the next
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Session:
     clients     (n,) ids, ascending, as the roster has them
     exchanges   of the round that is being played, to be read for what they cost and met
     transcript  of everything that the server saw, where one is kept
-    attempt     of every exchange's first opening: a server that goes on after a crash takes a higher one
+    start       how often a server began on this run: one that goes on after a crash takes higher numbers in the round
+                that it plays again, as clients answer no number twice, and none below the last that they answered
     """
 
     roster: Roster
@@ -75,14 +77,14 @@ class Session:
     layout: Layout
     where: Field
     transcript: Kept | None = None
-    attempt: int = 0
+    start: int = 0
     exchanges: list[Exchange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _number: int = 0
 
     def begin(self, round: int) -> None:
         """From here on exchanges belong to this round of training: their numbers rise from round to round."""
-        self._number = max(self._number, round * PER_ROUND)
+        self._number = max(self._number, round * PER_ROUND + self.start * PER_START)
         self.exchanges, self.notes = [], []
 
     def exchange(self, task: Task, ids: IntVector, named: Named, asked: Asked) -> tuple[Exchange, IntVector]:
@@ -112,7 +114,7 @@ class Session:
             epsilon=terms.epsilon if asked.choices else float("inf"),
         )
         wire = self.where.wire(task, ids, number)
-        made = Exchange(self.roster, opened, wire, number=number, attempt=self.attempt, transcript=self.transcript)
+        made = Exchange(self.roster, opened, wire, number=number, transcript=self.transcript)
         self.exchanges.append(made)
         try:
             return made, made.open()
