@@ -16,6 +16,7 @@ from flower_bed import simulation, sites
 from flwr.app import Message
 from safetensors import safe_open
 
+from disue.core.checks import Array
 from disue.flower import rehearsal
 from disue.flower.apps import client_app
 from disue.flower.head import Head
@@ -92,17 +93,18 @@ class Bed:
 
     def state(self) -> dict[str, Any]:
         """Arrays and skeleton of the last checkpoint: all that a state is."""
+        about, arrays = self.checkpoint()
+        bits = {name: value.tobytes() for name, value in arrays.items()}
+        return {"round": about["round"], "skeleton": about["skeleton"], **bits}
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Array]]:
         path = sorted((self.out / "checkpoint").glob("round-*.safetensors"))[-1]
         with safe_open(path, framework="numpy") as file:
-            about = json.loads(file.metadata()["disue"])
-            arrays = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
-        return {"round": about["round"], "skeleton": about["skeleton"], **arrays}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return json.loads(file.metadata()["disue"]), arrays
 
     def heard(self) -> dict[int, int]:
-        path = sorted((self.out / "checkpoint").glob("round-*.safetensors"))[-1]
-        with safe_open(path, framework="numpy") as file:
-            found = json.loads(file.metadata()["disue"])["network"]["heard"]
-        return {int(client): int(round) for client, round in found.items()}
+        return {int(client): int(round) for client, round in self.checkpoint()[0]["network"]["heard"].items()}
 
     def memories(self) -> dict[int, dict[str, bytes]]:
         """What the sites would go on from."""

@@ -207,7 +207,7 @@ def test_a_server_that_is_killed_goes_on_with_the_same_bits(
         here.begin()
         here.until(lambda: here.rounds() == 1)
         here.hold(one)
-        here.net.kill("superlink")
+        here.net.kill("superlink")  # and the ServerApp, which is a child of it
         here.net.kill("run")
         here.free(one)
         here.net.link()

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -206,10 +206,8 @@ class Loopback:
         return self.processes[name]
 
     def signal(self, name: str, number: int) -> None:
-        """To a process and all that it started."""
-        process = self.processes[name]
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        """To a process and all that it started: a SuperLink starts its ServerApp in a session of its own."""
+        send(tree(self.processes[name].pid), number)
 
     def kill(self, name: str) -> None:
         """At once, as when a machine loses its power."""
@@ -218,13 +216,13 @@ class Loopback:
 
     def stop(self, name: str) -> None:
         """As an operator would, and for good where that takes too long."""
-        self.signal(name, signal.SIGTERM)
         process = self.processes.pop(name)
-        try:
+        started = tree(process.pid)
+        send(started, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        send(started, signal.SIGKILL)
+        process.wait()
 
     def log(self, name: str) -> str:
         path = self.folder / "logs" / f"{name}.log"
@@ -236,6 +234,25 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def tree(process: int) -> list[int]:
+    """A process and all that it started, and these in turn, as far as they live and their parents do."""
+    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in said.splitlines():
+        own, parent = map(int, line.split())
+        children.setdefault(parent, []).append(own)
+    found = [process]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def send(processes: Iterable[int], number: int) -> None:
+    for one in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, number)
 
 
 def free_port() -> int:
