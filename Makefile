@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= out/demo
 
-.PHONY: help install demo deploy-demo deploy-test test conformance evidence lint bench bench-quick docs wheel wheel-test clean
+.PHONY: help install demo deploy-demo deploy-test network-test test conformance evidence lint bench bench-quick docs wheel wheel-test clean
 
 help:
 	@echo "make demo        install, then compare FedAvg with DisUE on real data; ends with a report"
@@ -13,6 +13,7 @@ help:
 	@echo "make install     the package into $(VENV)"
 	@echo "make test        all tests but slow ones and conformance; needs no data"
 	@echo "make deploy-test every command of docs/deploy.md, and the demo, over real networks here; some eight minutes"
+	@echo "make network-test nodes and server killed, stopped and cut off over real networks here; some fifteen minutes"
 	@echo "make conformance every method on every backend through every check, some ten minutes"
 	@echo "make evidence    which methods have numbers worked out by hand, and which were compared with other code"
 	@echo "make lint        ruff, mypy, import contracts"
@@ -52,7 +53,10 @@ test: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not conformance" $(ARGS)
 
 deploy-test: $(VENV)/.developed
-	$(BIN)/python -m pytest -m slow tests/flower tests/house/test_deploy.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/flower/test_demo.py tests/house/test_deploy.py $(ARGS)
+
+network-test: $(VENV)/.developed
+	$(BIN)/python -m pytest -m slow tests/flower/test_real_network.py tests/flower/test_faults.py $(ARGS)
 
 conformance: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m conformance tests/testing $(ARGS)

@@ -6,6 +6,8 @@ the server and in the memories at the sites.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from flwr.common.constant import ErrorCode
 
 from disue.core.errors import UserError
 from disue.flower import nodes as transport
-from disue.flower.messages import Body
+from disue.flower.messages import Body, unpack
 
 ONE, TWO = 10_007, 20_011  # clients of the conformance scenario
 KEEPS = ["scaffold", "fedper", "disue"]
@@ -500,3 +502,115 @@ def test_a_server_killed_again_and_again_gets_to_the_end(tmp_path: Path) -> None
     it.grid.fault = None
     it.serve()
     assert it.left() == undisturbed.left()
+
+
+EXIT = """
+import os, sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from faults_bed import bed
+it = bed("scaffold", Path(sys.argv[1]), few=4, rounds=2)
+deliver, count = it.grid.deliver, []
+def dies(message):
+    count.append(message)
+    if len(count) == 21:
+        deliver(message)
+        os._exit(9)
+    return deliver(message)
+it.grid.deliver = dies
+it.serve()
+"""
+
+
+def test_a_server_whose_process_ends_at_once_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """No `finally` runs in it, no file is closed."""
+    code = EXIT.format(path=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "it")], check=False)
+    assert done.returncode == 9
+    it, undisturbed = (bed("scaffold", tmp_path / name, few=4, rounds=2) for name in ("it", "undisturbed"))
+    assert it.checkpoint()[0]["round"] == 1
+    it.serve()
+    undisturbed.serve()
+    assert it.left() == undisturbed.left()
+
+
+# -- the protected protocol ---------------------------------------------------------------------------------
+
+
+def protected(folder: Path) -> Bed:
+    return bed("fedavg", folder, few=5, rounds=2, privacy=SKETCH)
+
+
+def at_messages(it: Bed, round: int, act: Callable[[int, Message], list[Message] | None]) -> None:
+    """What happens at the messages of the protocol to ONE in this round, by their number from 0."""
+    count = {"messages": -1}
+
+    def fault(node: int, message: Message) -> list[Message] | None:
+        kind, head = told(message)
+        if (kind, head.round, head.client) != ("protocol", round, ONE):
+            return None
+        count["messages"] += 1
+        return act(count["messages"], message)
+
+    it.grid.fault = fault
+
+
+def test_protected_a_node_that_restarts_in_a_round_is_out_of_that_round_alone(tmp_path: Path) -> None:
+    it = protected(tmp_path / "a")
+
+    def act(at: int, message: Message) -> None:
+        if at == 1:
+            it.grid.restart(it.node(ONE))
+
+    at_messages(it, 1, act)
+    it.serve()
+    assert f"network: {ONE} lost the keys of the round with its node, and is out of it" in it.events()
+    beside = protected(tmp_path / "b")
+    beside.serve(at={0: beside.away(ONE), 1: beside.back})
+    assert it.state() == beside.state()
+
+
+def test_protected_a_message_sent_twice_is_answered_with_the_same_bytes(tmp_path: Path) -> None:
+    """As where a node is slow and is asked again at half of the deadline, or its answer is lost."""
+    it = protected(tmp_path / "a")
+    same: list[bool] = []
+
+    def act(at: int, message: Message) -> list[Message]:
+        first, second = it.grid.deliver(message), it.grid.deliver(message)
+        one, other = unpack(first.content), unpack(second.content)
+        same.append(
+            {n: v.tobytes() for n, v in one.arrays.items()} == {n: v.tobytes() for n, v in other.arrays.items()}
+        )
+        return [second]
+
+    at_messages(it, 2, act)
+    it.serve()
+    beside = protected(tmp_path / "b")
+    beside.serve()
+    assert len(same) > 3
+    assert all(same)
+    assert it.left() == beside.left()
+    assert it.events() == beside.events()
+
+
+def test_protected_a_site_answers_no_round_twice(tmp_path: Path) -> None:
+    """Whatever else it has lost: only protocol.json is left, and a node of its own that knows nothing."""
+    it = protected(tmp_path / "a")
+    opened: list[Message] = []
+
+    def act(at: int, message: Message) -> None:
+        if at == 0:
+            opened.append(message)
+
+    at_messages(it, 1, act)
+    it.serve()
+    store = it.store(ONE)
+    for path in store.folder.glob("*.safetensors"):
+        path.unlink()
+    it.grid.restart(it.node(ONE))
+    again = unpack(it.grid.deliver(opened[0]).content)
+    assert any("is not after the last one that was answered" in text for text in again.about["refusals"])
+    (store.folder / "said.safetensors").unlink()
+    (store.folder / "protocol.json").write_text("torn")
+    third = unpack(it.grid.deliver(opened[0]).content)
+    assert "without it the site takes no part" in third.about["refused"]
