@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from disue.flower.loopback import QUIET, THREADS, free_port, listens
+from disue.flower.loopback import QUIET, THREADS, free_port, listens, send, tree
 
 PAGE = Path(__file__).with_name("deploy.md")
 MARK = re.compile(r"^<!-- (run|file|copy|stop): (.+?) -->\n(?:```\w*\n(.*?)^```$)?", re.S | re.M)
@@ -153,13 +153,12 @@ class Machines:
     def stop(self, name: str) -> None:
         """What runs on a machine; "": on all."""
         ended = [(on, process) for on, process in self.daemons if name in ("", on)]
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for _, process in ended:
-                if process.poll() is None:
-                    os.killpg(process.pid, number)
-            end = time.monotonic() + 15
-            while time.monotonic() < end and any(process.poll() is None for _, process in ended):
-                time.sleep(0.1)
+        started = [one for _, process in ended for one in tree(process.pid)]
+        send(started, signal.SIGTERM)
+        until = time.monotonic() + 15
+        while time.monotonic() < until and any(process.poll() is None for _, process in ended):
+            time.sleep(0.1)
+        send(started, signal.SIGKILL)
         self.daemons = [one for one in self.daemons if one not in ended]
         self.ports.clear()
 

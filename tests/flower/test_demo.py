@@ -16,7 +16,7 @@ import pytest
 from disue.api import Stopped
 from disue.core.errors import UserError
 from disue.flower.demo import PROTECTED, Demo, follow, last_words, reason, rows_of, spec_for
-from disue.flower.loopback import Loopback, certificates, listens, node_key
+from disue.flower.loopback import Loopback, certificates, listens, node_key, tree
 from disue.flower.site import Site
 
 
@@ -147,24 +147,33 @@ def test_time_is_bounded(tmp_path: Path) -> None:
         net.close()
 
 
-def test_close_leaves_no_process_even_of_those_that_do_not_listen(tmp_path: Path) -> None:
-    """One that ends when asked, one that is asked in vain: neither outlives the network, nor do their children."""
-    child = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+@pytest.mark.parametrize("way", ["close", "stop", "kill"])
+def test_no_process_is_left_even_of_another_group(tmp_path: Path, way: str) -> None:
+    """A SuperLink's app runs two generations down, in a group of its own, and does not end with its parents."""
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    child = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {deaf!r}], start_new_session=True)\n"
     child += "print(p.pid, flush=True); p.wait()"
     net = sleeping(tmp_path / "net", "node", child)
-    end = time.monotonic() + 30
-    while not net.log("node").strip() and time.monotonic() < end:
+    until = time.monotonic() + 30
+    while len(net.log("node").split()) < 2 and time.monotonic() < until:
         time.sleep(0.05)
-    number = int(net.log("node"))
+    (number,) = (int(word) for word in net.log("node").split() if word.isdecimal())
     process = net.processes["node"]
-    net.close()
+    assert tree(process.pid) == [process.pid, number]
+    net.close() if way == "close" else getattr(net, way)("node")
     assert net.processes == {} and process.poll() is not None
-    for _ in range(100):
-        if not Path(f"/proc/{number}").exists() or "Z" in Path(f"/proc/{number}/stat").read_text().split()[2]:
-            break
+    until = time.monotonic() + 10
+    while running(number) and time.monotonic() < until:
         time.sleep(0.05)
-    else:
-        pytest.fail(f"process {number} is still there")
+    assert not running(number)
+
+
+def running(number: int) -> bool:
+    """Neither gone nor waiting for its parent to notice."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
 
 
 # -- keys and certificates -------------------------------------------------------------------------------

@@ -85,14 +85,15 @@ class Loopback:
 
     def close(self) -> None:
         """All are asked to end, then waited for; whatever happens meanwhile, none is left."""
+        started = [one for process in self.processes.values() for one in tree(process.pid)]
         try:
-            for name in self.processes:
-                self.signal(name, signal.SIGTERM)
+            send(started, signal.SIGTERM)
             for name in list(self.processes):
                 self.stop(name)
         finally:
             for name in list(self.processes):
                 self.kill(name)
+            send(started, signal.SIGKILL)  # whose parents were gone before they were
 
     # -- the server -------------------------------------------------------------------------------------
 
@@ -237,7 +238,12 @@ def listens(port: int) -> bool:
 
 
 def tree(process: int) -> list[int]:
-    """A process and all that it started, and these in turn, as far as they live and their parents do."""
+    """A process and all that it started, and these in turn, as far as they live and their parents do.
+
+    Where there is no `ps`, as in some containers, the process alone.
+    """
+    if shutil.which("ps") is None:
+        return [process]
     said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for line in said.splitlines():
