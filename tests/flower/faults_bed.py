@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -72,6 +74,10 @@ class Bed:
     def away(self, *clients: int) -> Callable[[], None]:
         return lambda: self.grid.away.update(self.node(client) for client in clients)
 
+    def only(self, clients: set[int]) -> Callable[[], None]:
+        """These are away, and nobody else."""
+        return lambda: (self.back(), self.away(*clients)())[1]
+
     def back(self) -> None:
         self.grid.away.clear()
 
@@ -86,6 +92,16 @@ class Bed:
             return []
         with (self.out / "events.csv").open(newline="") as file:
             return [row["event"] for row in csv.DictReader(file)]
+
+    def absences(self) -> dict[int, set[int]]:
+        """round → who was absent from its training, as the folder says it."""
+        found: dict[int, set[int]] = defaultdict(set)
+        with (self.out / "events.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                match = re.fullmatch(r"network: (\d+) did not answer in time: absent", row["event"])
+                if match:
+                    found[int(row["round"])].add(int(match[1]))
+        return found
 
     def column(self, name: str) -> list[float]:
         with (self.out / "rounds.csv").open(newline="") as file:

@@ -178,7 +178,10 @@ class Nodes:
             if there + len(flight.waiting) < least or (there < least and clock.lost):
                 break
             if clock.over and there >= least:
-                self.note(f"network: {late} did not answer in time: absent")
+                scores = all(body.kind == "score" for body in bodies.values())
+                what = "report its scores in time" if scores else "answer in time: absent"
+                for name in sorted(flight.waiting):
+                    self.note(f"network: {name} did not {what}")
                 return
             if clock.over:
                 self.note(f"network: {there} of {len(bodies)} answered in time, {least} must: waiting for {late}")
