@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from disue.core.checks import Array, Float64, IntVector, Vector, digest
-from disue.core.layout import Layout
+from disue.core.checks import Array, Float64, IntVector, digest
 from disue.core.lots import Lots
 from disue.core.method import Info, Served
 from disue.core.orders import Orders
 from disue.core.statics import Statics
-from disue.core.triangles import unpacked
 from disue.engine.answers import Answer, fault
 from disue.engine.chores import Measuring
 from disue.engine.engine import TRIALS
@@ -26,10 +24,12 @@ from disue.engine.traffic import COUNT, Traffic
 from disue.evaluation import Evaluation, evaluate, taught
 from disue.evaluation.local import spreads
 from disue.flower import encoding
-from disue.flower.head import DROPPED, FORGOT, Head
+from disue.flower.head import DROPPED, FORGOT
 from disue.flower.messages import Body
 from disue.flower.nodes import Nodes, headed
-from disue.flower.orders import EXTRA, VECTOR, down, entries
+from disue.flower.orders import VECTOR, down
+from disue.flower.replies import answer_of, counts_of, moments_of
+from disue.flower.scoring import scoring
 from disue.flower.test_set import ServerTest
 from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
@@ -99,7 +99,8 @@ class Networked:
         exchange = self.exchange()
         if self.cohort is None and orders.local is not None and orders.stream not in TRIALS:
             self.cohort = exchange
-        traffic = Traffic(world, orders, *encoding.cost(self.setup.spec.network.encoding, world.layout))
+        code = self.setup.spec.network.encoding
+        traffic = Traffic(world, orders, *encoding.cost(code, world.layout))
         if self.protection is not None:
             return self.field.door(self.protection, orders, exchange, traffic)
         sent: dict[int, set[str]] = {client: set() for client in orders.ids.tolist()}
@@ -120,7 +121,7 @@ class Networked:
         def read(client: int, reply: Body) -> Answer | str:
             if DROPPED in reply.about:
                 return str(reply.about[DROPPED])
-            answer = self._read(orders, client, reply)
+            answer = answer_of(orders, client, reply, self._sizes[client], world.layout, code)
             return fault(world.layout, answer.end, answer.extras) or answer
 
         for client, answer in self.ask([self.names[i] for i in orders.ids.tolist()], body, read):
@@ -189,42 +190,6 @@ class Networked:
         if orders.local is not None and orders.stream not in TRIALS:
             self.heard[client] = orders.round
 
-    def _read(self, orders: Orders, client: int, reply: Body) -> Answer:
-        """The answer as an engine would have it, made of what came."""
-        layout, spec = self.setup.world.layout, self.setup.spec
-        at = int(np.searchsorted(orders.ids, client))
-        which = orders.which[at]
-        into = which if orders.into is None else orders.into[at]
-        told = orders.told().get(client)
-        choice: Float64 = np.eye(1, which.size)[0] if told is None else told
-        if "choice" in reply.arrays:
-            choice = finite(shaped(reply.arrays["choice"], which.shape, "choice"))
-        received = np.ascontiguousarray(orders.starts[into[int(np.argmax(choice))]])
-        sent = entries(orders, layout)
-        start = np.array(received)
-        if "start" in reply.arrays:
-            start[sent] = shaped(reply.arrays["start"], sent.shape, "start")
-        end = np.array(start)
-        if "end" in reply.arrays:
-            end[sent] = shaped(reply.arrays["end"], sent.shape, "end")
-        elif sent.size:
-            end = np.array(received)
-            end[sent] += encoding.decode(spec.network.encoding, reply.arrays, sent, layout)
-        extras = {n.removeprefix(EXTRA): value for n, value in reply.arrays.items() if n.startswith(EXTRA)}
-        return Answer(
-            client,
-            received,
-            start,
-            end,
-            choice,
-            self._sizes[client],
-            counts_of(reply.arrays.get("labels", np.zeros(layout.classes, np.int64)), layout.classes),
-            extras,
-            int(reply.about["steps"]),
-            float.fromhex(reply.about["loss"]),
-            float(reply.about["seconds"]),
-        )
-
     def _measuring(self, exchange: str, sent: dict[int, set[str]]) -> Any:
         def measure(asked: Measuring, round: int) -> Iterator[tuple[int, ClientMoments, float]]:
             def body(name: str) -> Body:
@@ -244,7 +209,7 @@ class Networked:
             again: set[str] = set()
 
             def read(client: int, reply: Body) -> tuple[ClientMoments, float]:
-                return _moments(reply, self.setup.world.layout), float(reply.about["seconds"])
+                return moments_of(reply, self.setup.world.layout), float(reply.about["seconds"])
 
             for client, (found, seconds) in self.ask([self.names[i] for i in asked.ids], body, read):
                 yield client, found, seconds
@@ -368,27 +333,6 @@ class Counts:
         return self.of[client]
 
 
-def shaped(value: Array, shape: tuple[int, ...], name: str) -> Array:
-    """A value that came, of the shape that was asked for: a single number would fill a whole vector."""
-    if value.shape != shape:
-        raise ValueError(f"{name} has shape {value.shape}, expected {shape}")
-    return value
-
-
-def finite(value: Array) -> Float64:
-    if not np.isfinite(value).all():
-        raise ValueError("a number is not finite")
-    return np.asarray(value, np.float64)
-
-
-def counts_of(value: Array, classes: int) -> IntVector:
-    """Label counts that came."""
-    found = shaped(np.asarray(value), (classes,), "labels")
-    if found.dtype.kind not in "iu" or (found < 0).any():
-        raise ValueError("label counts are no counts")
-    return found.astype(np.int64)
-
-
 def alike(setup: Setup) -> tuple[str, ...]:
     """What there is to say where sites do not read their samples alike."""
     if setup.spec.data.mean or setup.facts.data["kind"] == "text":
@@ -397,55 +341,3 @@ def alike(setup: Setup) -> tuple[str, ...]:
         "data.mean is missing: every site normalises by its own training data, the server by its test set; give "
         "data.mean and data.std in the spec",
     )
-
-
-def _moments(reply: Body, layout: Layout) -> ClientMoments:
-    """As the client measured them."""
-    features = layout.features
-    found: dict[str, Any] = {name: finite(value) for name, value in reply.arrays.items()}
-    found["counts"] = counts_of(reply.arrays["counts"], layout.classes)
-    shaped(found["sums"], (layout.classes, features), "sums")
-    if "xy" in found:
-        shaped(found["xy"], (features + 1, features), "xy")
-    leading = found["counts"].shape if found["second"].size > features * (features + 1) // 2 else ()
-    found["second"] = unpacked(found["second"], features, leading)
-    if "xx" in found:
-        found["xx"] = unpacked(found["xx"], features + 1)
-    return ClientMoments(*(found.get(name) for name in ClientMoments._fields))  # type: ignore[arg-type]
-
-
-def scoring(
-    served: Served, ids: IntVector, client: int, personal: Orders | None, head: Mapping[str, Any], cohort: str | None
-) -> Body:
-    """What one client is to score: the models that it receives or is measured against, each sent once."""
-    at = int(np.searchsorted(ids, client))
-    arrays: dict[str, Array] = {}
-    names: list[str] = []
-
-    def row(found: int | None) -> int | None:
-        if found is None or not served.whole:
-            return None
-        vector: Vector = np.ascontiguousarray(served.models[found])
-        name = digest(vector)
-        arrays[VECTOR + name] = vector
-        if name not in names:
-            names.append(name)
-        return names.index(name)
-
-    about: dict[str, Any] = {
-        "receives": row(int(served.receives[at])) or 0,
-        "group": row(None if served.group is None else int(served.group[at])),
-        "expert": row(served.expert),
-        "average": row(served.average),
-        "scale": float(served.scale).hex(),
-        "whole": served.whole,
-        "cohort": cohort,
-        "personal": None,
-    }
-    if personal is not None:
-        about["personal"], more = down(personal, client, {n.removeprefix(VECTOR) for n in arrays})
-        arrays |= more
-    return Body("score", {**head, **about, "models": names}, arrays)
-
-
-__all__ = ["Head", "Networked", "replace", "scoring"]
