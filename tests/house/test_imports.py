@@ -31,7 +31,11 @@ def loaded(done: subprocess.CompletedProcess[str]) -> list[str]:
     return line.split()[1:]
 
 
-@pytest.mark.parametrize("module", ["disue", "disue.core.rounds", "disue.runs.spec", "disue.methods", "disue.cli.main"])
+LIGHT = ("disue", "disue.core.rounds", "disue.runs.spec", "disue.methods", "disue.cli.main", "disue.runs.bring")
+SITE = ("disue.flower.apps", "disue.flower.node", "disue.flower.protocol")  # a process of their own for every message
+
+
+@pytest.mark.parametrize("module", [*LIGHT, *SITE])
 def test_torch_is_not_loaded_by(module: str) -> None:
     done = python(f"import sys, {module}; print([n for n in {HEAVY!r} if n in sys.modules])")
     assert done.returncode == 0, done.stderr

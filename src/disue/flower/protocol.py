@@ -130,7 +130,7 @@ class Talk:
         from disue.flower.visit import answer_of
         from disue.runs.bring import Counted, Measured, Trained
 
-        client, world = self.head.client, self.visit.world
+        client = self.head.client
         if about["kind"] == COUNT:
             return Count(), Counted({client: self.visit.federation.label_counts(client)})
         if about["kind"] == MEASURE:
@@ -139,7 +139,7 @@ class Talk:
             against = None if about["against"] is None else vectors[about["against"]]
             task = Measure(vectors[about["under"]], against, bool(about["per_class"]))
             labels = {client: self.visit.federation.label_counts(client)}
-            return task, Measured(world, self.visit.engine, task, [client], labels)
+            return task, Measured(self.visit.world, self.visit.engine, task, [client], labels)
         arrays, last = self.store.last()
         vectors = Vectors()
         vectors.take(arrays)
@@ -154,7 +154,7 @@ class Talk:
             report=report_up(told["report"]),
             own=bool(told["own"]),
         )
-        return Train(orders), Trained(world, orders, {client: answer_of(arrays, last, client)})
+        return Train(orders), Trained(self.visit.layout, orders, {client: answer_of(arrays, last, client)})
 
     # -- the party --------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Talk:
         from disue.runs.bring import policy, received
 
         task, bring = self._task(about)
-        client, world = self.head.client, self.visit.world
+        client, layout = self.head.client, self.visit.layout
         random = os.urandom if self.node.random is None else self.node.random(int(about["number"]), client)
         stored = self.store.protocol()
 
@@ -171,7 +171,7 @@ class Talk:
             return bring.inputs(client, opened)
 
         def came(opened: Open) -> Received:
-            return received(world, client, task, vector_hash)
+            return received(layout, client, task, vector_hash)
 
         self._ready = False
         party = Party(

@@ -4,6 +4,7 @@
     last.safetensors           the vectors and the answer of the exchange in hand
     measured.safetensors       the vectors that moments are measured under, in a protected run
     said.safetensors           the last answer to a message of the protected protocol, for when it is lost on the way
+    layout.json                what the entries of the model's vector are
     protocol.json              what the protected protocol must remember; written before an answer leaves
     scores.csv                 accuracies on the site's own test data, for the site to look at
 
@@ -26,8 +27,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from disue.core import tree
 from disue.core.checks import Array
 from disue.core.errors import UserError, unwritable
+from disue.core.layout import Layout
 from disue.runs.folder import write
 
 MEMORY = re.compile(r"memory-(\d+)\.safetensors")
@@ -103,6 +106,19 @@ class Store:
 
     def put_measured(self, arrays: Mapping[str, Array]) -> None:
         self._write(self.folder / "measured.safetensors", arrays, {})
+
+    def layout(self) -> Layout | None:
+        """Of the model, where it was made before."""
+        path = self.folder / "layout.json"
+        if not path.exists():
+            return None
+        found: Layout = tree.put(
+            {}, json.loads(path.read_text(encoding="utf-8")), tree.classes_of(None, [Layout]), str(path)
+        )
+        return found
+
+    def put_layout(self, layout: Layout) -> None:
+        write(self.folder / "layout.json", lambda file: file.write(json.dumps(tree.take(layout)[1]).encode()))
 
     # -- the protocol -----------------------------------------------------------------------------------
 

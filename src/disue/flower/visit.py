@@ -21,6 +21,7 @@ import numpy as np
 from disue._version import __version__
 from disue.core.checks import Array, IntVector, Vector
 from disue.core.errors import UserError
+from disue.core.layout import Layout
 from disue.core.method import Served
 from disue.core.orders import SQUARE, Orders, Sight
 from disue.core.streams import Streams
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from disue.engine.measure import ClientMoments
     from disue.flower.node import Node
 
+WITH_TORCH = ("train", "sizes", "measure", "score")
 SYMMETRIC = ("second", "xx")  # of class moments: one triangle is sent
 RESIDUAL = "encoding.residual"  # what the last encodings lost, beside the client's own memory
 
@@ -66,6 +68,11 @@ class Visit:
         }
         if body.kind not in kinds:
             raise UserError(f"a message asks for {body.kind!r}; known: {', '.join(kinds)}", key="message")
+        if body.kind in WITH_TORCH or (body.kind == "protocol" and body.about.get("task") is not None):
+            began = time.perf_counter()
+            import torch  # noqa: F401  # told apart: a node's process is new for every message
+
+            self.imported = time.perf_counter() - began
         return kinds[body.kind](body)
 
     # -- who the site is --------------------------------------------------------------------------------
@@ -119,15 +126,20 @@ class Visit:
         return federation_of(self.spec, self.site, head.client, head.classes, self.arrays, Streams(self.spec.seed))
 
     @cached_property
+    def layout(self) -> Layout:
+        """Of the model: from the store where it is there, since making the model takes torch, which takes seconds."""
+        known = self.store.layout()
+        if known is None or not self.head.fingerprint or known.fingerprint != self.head.fingerprint:
+            known = self.world.layout
+            self.store.put_layout(known)
+        return known
+
+    @cached_property
     def world(self) -> World:
         return self._built[0]
 
     @cached_property
     def _built(self) -> tuple[World, Vector]:
-        began = time.perf_counter()
-        import torch  # noqa: F401  # its seconds are told apart: a node's process pays them with every message
-
-        self.imported = time.perf_counter() - began
         from disue.runs.setup import Shape, model_of, network_of
 
         spec, dataset, head = self.spec, self.federation.dataset, self.head

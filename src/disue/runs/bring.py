@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from disue.core.checks import Array, Float64, IntVector
-from disue.core.layout import WHOLE
+from disue.core.layout import WHOLE, Layout
 from disue.core.orders import Orders, common_of
 from disue.core.triangles import packed
 from disue.core.world import World
 from disue.engine.answers import Answer
-from disue.engine.chores import Measuring
-from disue.engine.engine import Engine
-from disue.engine.measure import ClientMoments
 from disue.runs.privacy import Privacy
 from disue.secure.client.local import Inputs, Policy, Received
 from disue.secure.server import sections
 from disue.secure.wire.opening import Open
 from disue.secure.wire.tasks import Count, Measure, Task, Train
+
+if TYPE_CHECKING:
+    from disue.engine.engine import Engine
+    from disue.engine.measure import ClientMoments
 
 
 class Bring(Protocol):
@@ -30,15 +31,15 @@ class Bring(Protocol):
 
 
 class Trained:
-    def __init__(self, world: World, orders: Orders, answers: Mapping[int, Answer]) -> None:
-        self.world, self.orders, self.answers = world, orders, answers
+    def __init__(self, layout: Layout, orders: Orders, answers: Mapping[int, Answer]) -> None:
+        self.layout, self.orders, self.answers = layout, orders, answers
         self.common = common_of(orders)
 
     def inputs(self, client: int, opened: Open) -> Inputs:
         answer, report = self.answers[client], self.orders.report
         about = self.common if report.about == "common" else answer.start
         update = (answer.end - about) if opened.slices else np.zeros(0, np.float32)
-        columns = [self.world.layout.mask(part) for part in report.parts or (WHOLE,)] if opened.slices else []
+        columns = [self.layout.mask(part) for part in report.parts or (WHOLE,)] if opened.slices else []
         weight = float(answer.size) if report.weights == "samples" else 1.0
         # about one vector that everybody knows: where sums are of plain ends, the server adds it again
         moved = weight * (answer.end.astype(np.float64) - self.common)
@@ -70,6 +71,8 @@ class Measured:
     def of(self, client: int, held: IntVector) -> ClientMoments:
         key = held.tobytes()
         if key not in self._found:
+            from disue.engine.chores import Measuring
+
             task, layout = self.task, self.world.layout
             under, without = dict.fromkeys(self.here, task.under), dict.fromkeys(self.here, held)
             asked = Measuring(self.world.network, layout.classes, under, task.against, task.per_class, without)
@@ -105,9 +108,8 @@ def policy(privacy: Privacy) -> Policy:
     )
 
 
-def received(world: World, client: int, task: Task, hashed: Callable[[Array], bytes]) -> Received:
+def received(layout: Layout, client: int, task: Task, hashed: Callable[[Array], bytes]) -> Received:
     """What came to a client outside the protocol, by `hashed`."""
-    layout = world.layout
     if isinstance(task, Train):
         orders = task.orders
         which = orders.which[int(np.searchsorted(orders.ids, client))]

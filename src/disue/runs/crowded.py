@@ -85,7 +85,7 @@ class Clients:
             policy(privacy),
             random,
             lambda opened: bring.inputs(client, opened),
-            received=lambda opened: received(self.world, client, task, self._hash),
+            received=lambda opened: received(self.world.layout, client, task, self._hash),
             memory=self.memories.get(client),
             remember=remember,
         )
@@ -98,7 +98,7 @@ class Clients:
 
     def _bring(self, task: Task, here: list[int]) -> Bring:
         if isinstance(task, Train):
-            return Trained(self.world, task.orders, self.answers)
+            return Trained(self.world.layout, task.orders, self.answers)
         if isinstance(task, Count):
             return Counted({i: self.federation.label_counts(i) for i in here})
         return Measured(self.world, self.engine, task, here, {i: self.federation.label_counts(i) for i in here})

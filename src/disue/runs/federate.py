@@ -94,12 +94,12 @@ class Federate:
                 self.folder.check()
             self.state, self.round = told.state, self.round + 1
             row = self._row(told.info, meter, time.perf_counter() - began)
-            once = self.side.ended(row, self.folder)
             due = self.due(self.round)
             if due:
                 at = time.perf_counter()
                 row.update(self._evaluate(told.info))
                 row["seconds_evaluate"] = time.perf_counter() - at
+            once = self.side.ended(row, self.folder)
             notes = self._new(told.info, meter, (*(remarks([*self._past(), row]) if due else ()), *once))
             self._keep(row, told.info, meter, notes)
             self.took.append(time.perf_counter() - began)
