@@ -98,8 +98,9 @@ def test_one_of_two_processes_is_killed_and_no_run_is_done_twice_or_lost(tmp_pat
     until(lambda: len(lines(folder / "rounds.csv")) > 6)  # a head, the rounds 0 to 4, or more
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    assert leases(out)[name].state == HELD and leases(out)[name].gone
     before = lines(folder / "rounds.csv")
+    until(lambda: leases(out)[name].gone)
+    assert leases(out)[name].state == HELD
     assert len(before) < ROUNDS + 2  # in the middle of it
 
     _, said = second.communicate(timeout=100)
