@@ -177,6 +177,7 @@ def test_a_holder_that_was_late_proves_by_the_next_lease_that_the_run_is_his(
     now[0] = LONG
     lease.check()
     assert lease.name == f"{RUN}.2"
+    assert [state(tmp_path, number).state for number in (1, 2)] == [LEFT, HELD]
     assert Lease.take(tmp_path / FOLDER, RUN, 1, LONG) is None
     now[0] = 2 * LONG
     other = Lease.take(tmp_path / FOLDER, RUN, 2, LONG)

@@ -41,7 +41,7 @@ name = "fedavg"
 label = "FedProx"
 name = "fedprox"
 """
-PLAIN = STUDY.replace('grid."local.lr" = [0.001, 0.1]\n', "")
+PLAIN = STUDY.replace('grid."local.lr" = [0.001, 0.1]\n', "").replace(f"rounds = {ROUNDS}", f"rounds = {2 * ROUNDS}")
 
 
 def started(study: Path, out: Path, lease: float) -> subprocess.Popen[str]:
@@ -125,9 +125,9 @@ def test_one_of_two_processes_is_killed_and_no_run_is_done_twice_or_lost(tmp_pat
 def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothing_more(tmp_path: Path) -> None:
     study, out = tmp_path / "study.toml", tmp_path / "out"
     study.write_text(PLAIN)
-    process = started(study, out, 1.0)
-    name = until(lambda: in_hand(process, out))
-    folder = folders(Study.read(study), out)[name.rpartition(".")[0]]
+    process = started(study, out, 2.0)
+    run = until(lambda: in_hand(process, out)).rpartition(".")[0]
+    folder = folders(Study.read(study), out)[run]
     until(lambda: len(lines(folder / "rounds.csv")) > 4)
     os.killpg(process.pid, signal.SIGSTOP)
     compare(study, out, jobs=1)
@@ -137,11 +137,11 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothing_mor
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
     there, table = files(), results(out)
-    assert [row["round"] for row in read_table(folder / "rounds.csv")] == list(range(ROUNDS + 1))
+    assert [row["round"] for row in read_table(folder / "rounds.csv")] == list(range(2 * ROUNDS + 1))
     os.killpg(process.pid, signal.SIGCONT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert f"all / FedAvg / seed 0: {LATE}" in said and "Traceback" not in said
     assert files() == there and results(out) == table
-    assert leases(out)[name].state == LOST
+    assert [lost.rpartition(".")[0] for lost, holder in leases(out).items() if holder.state == LOST] == [run]
     assert sum(holder.state == DONE for holder in leases(out).values()) == 2

@@ -100,6 +100,8 @@ class MemoryStore:
             assert self._rows is not None
             self._flush()
             self._rows.sync()
+            if self._check is not None:  # that took its time
+                self._check()
             self._journal = index.add(folder, self._journal, version, self._where, self._changed)
         except OSError as error:
             raise unwritable(folder, error) from error

@@ -265,6 +265,7 @@ class Federate:
         self.side.save(path, self.round)
         self.folder.check()
         checkpoint.save_state(path, self.round, self.state, self._meta())
+        self.folder.check()
         self.side.drop(path, checkpoint.rounds(path))
 
     def _meta(self) -> dict[str, object]:

@@ -180,6 +180,10 @@ class Lease:
         if file is None:
             self._lose()
         else:
+            held, self._holder = self._holder, replace(self._holder, state=LEFT)
+            with contextlib.suppress(UserError):  # for who reads it later; the last number is the one that counts
+                self._write()
+            self._holder = held
             os.close(self._file)
             self._file, self._number, self._renewed = file, self._number + 1, now
             self._write()
