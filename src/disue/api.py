@@ -129,6 +129,8 @@ def _go(
         try:
             if folder is not None:
                 _describe(setup, folder, about(setup), recorded, fresh=saved is None)
+                if federate.side.attacked is not None:
+                    folder.json("attack.json", federate.side.attacked.about())
                 if again:
                     federate.restore()
             return _rounds(federate, on_round, tracks, interrupted, report=report)

@@ -28,7 +28,8 @@ from disue.engine.staff import PERSONAL, Staff
 from disue.engine.traffic import Traffic
 
 END = "end"  # the engine's own name in a memory: a client's last end, for those who start from themselves
-TRIALS = ("survey", "newcomers", PERSONAL)  # streams of exchanges that leave the memories as they are
+INFORMANTS = "informants"  # the stream of what liars train for each other (`runs.attacked`)
+TRIALS = ("survey", "newcomers", PERSONAL, INFORMANTS)  # streams of exchanges that leave the memories as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,19 +82,29 @@ class Engine:
             )
         self.device, self.augment = device, tuple(augment)
         self.memory = MemoryStore() if memory is None else memory
+        self._backend = backend
         self.dtype = torch.float64 if double else torch.float32
         self.precision = checked_precision(precision, device)
-        self._clients = clients
+        self._clients, self._block, self._workers, self._cache = clients, block, workers, cache
         self.statics: Statics | None = None  # set where label counts and moments are released over standing lots
-        self.staff = Staff(
-            clients,
+        self.staff = self._staff(backend)
+
+    def _staff(self, backend: str | Choice) -> Staff:
+        return Staff(
+            self._clients,
             backend,
-            block,
-            workers=workers if device == "cpu" else 1,
-            cache=cache,
+            self._block,
+            workers=self._workers if self.device == "cpu" else 1,
+            cache=self._cache,
             dtype=self.dtype,
-            device=device,
+            device=self.device,
         )
+
+    def hold(self, clients: Clients) -> None:
+        """From here on clients hold other data: what was kept of the old is dropped, workers are started anew."""
+        self.staff.close()
+        self._clients = clients
+        self.staff = self._staff(self._backend if self.choice is None else self.choice)
 
     @property
     def choice(self) -> Choice | None:

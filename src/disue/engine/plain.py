@@ -17,7 +17,7 @@ from disue.core.sketches import Sketched
 from disue.core.statics import Statics
 from disue.core.uploads import PLAIN, Gram, GroupSums, Moments
 from disue.core.world import World
-from disue.engine.answers import Answer
+from disue.engine.answers import Answer, fault
 from disue.engine.chores import Measuring
 from disue.engine.linear import EXACT, blocks, gram, sketch
 from disue.engine.measure import ClientMoments, summed
@@ -154,6 +154,27 @@ class PlainUploads:
         return np.array(rows).reshape(len(rows), -1) if rows else np.zeros((0, 0), np.float32)
 
     # -- the simulator's --------------------------------------------------------------------------
+
+    def told(
+        self,
+        instead: Mapping[int, Answer],
+        measure: Callable[[Measuring, int], Iterable[tuple[int, ClientMoments, float]]],
+    ) -> PlainUploads:
+        """The same exchange where some said something else: `instead` of their answers, and of what all measure.
+
+        What is not finite in it is left out, as from anybody.
+        """
+        dropped, kept = dict(self.dropped), []
+        for true in self._answers:
+            answer = instead.get(true.id, true)
+            why = fault(self._world.layout, answer.end, answer.extras) if answer is not true else None
+            if why is None:
+                kept.append(answer)
+            else:
+                dropped[answer.id] = f"client {answer.id} left out of round {self._orders.round}: {why}"
+        out = PlainUploads(self._world, self._orders, kept, measure, dropped, self._traffic, self.notes, self.memories)
+        out._statics = self._statics
+        return out
 
     @property
     def answers(self) -> tuple[Answer, ...]:

@@ -3,6 +3,7 @@
 from disue.evaluation.accuracy import Scored, score
 from disue.evaluation.evaluate import Evaluation, Teachers, TestBed, evaluate, hundred
 from disue.evaluation.groups import by_group, recovery
+from disue.evaluation.lied import backdoor, captured, honest
 from disue.evaluation.newcomers import newcomers
 from disue.evaluation.pooled import taught
 from disue.evaluation.totals import evaluations, last, rounds_to
@@ -12,9 +13,12 @@ __all__ = [
     "Scored",
     "Teachers",
     "TestBed",
+    "backdoor",
     "by_group",
+    "captured",
     "evaluate",
     "evaluations",
+    "honest",
     "hundred",
     "last",
     "newcomers",

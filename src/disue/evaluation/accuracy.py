@@ -43,6 +43,13 @@ def outputs(network: Network, vector: Vector, x: Array) -> Matrix:
     return network.logits(vector, x)
 
 
+def mean_loss(network: Network, vector: Vector, x: Array, y: IntVector) -> float:
+    """The mean cross entropy of a model on inputs x (n, …) with labels y (n,)."""
+    logits = outputs(network, vector, x).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(y.size), y]))
+
+
 def tally(logits: Matrix, y: IntVector, classes: int) -> Scored:
     """Right answers by class; of equal logits the first class is the answer."""
     right = logits.argmax(1) == y

@@ -15,7 +15,7 @@ from disue.core.streams import Streams
 from disue.core.world import Network
 from disue.evaluation.held import held
 from disue.evaluation.local import spreads
-from disue.evaluation.plan import PERSONAL, On, TestBed, plan_of, renamed
+from disue.evaluation.plan import PERSONAL, RECEIVED, On, TestBed, plan_of, renamed
 from disue.evaluation.pooled import Teachers, pooled
 
 __all__ = ["Evaluation", "Teachers", "TestBed", "evaluate", "hundred"]
@@ -51,6 +51,7 @@ def evaluate(
     on: On = "test",
     streams: Streams = Streams(0),
     draw: int = 200,
+    receiving: bool = False,
 ) -> Evaluation:
     """Scores what `served` hands to the clients `ids` (in its order).
 
@@ -58,6 +59,7 @@ def evaluate(
     personal  the models that clients use themselves, by id, where their local part makes one
     draw      test samples for a client's own end model, of which a personal model takes 1,000 at least; 0 takes the
               whole pool
+    receiving whether clients get a column `received_local` too, of what each receives
 
     Global: `served_global` (mean over clients of what each receives; over a fixed hundred of them where more
     than a hundred models are served), `expert_global`, `average_global`, `expert_effect`, `teachers_global`
@@ -72,7 +74,7 @@ def evaluate(
     models, and figures of the group, the expert, the average and clients' ends are absent.
     """
     _check(served, ids, clients, on)
-    plan, same = plan_of(served, ids, clients, own or {}, personal or {})
+    plan, same = plan_of(served, ids, clients, own or {}, personal or {}, receiving=receiving)
     received = _received(served, ids, same, streams) if served.whole else ids[:0]
     rows = {"expert": served.expert, "average": served.average} if served.whole else {}
     single = {name: same[row] for name, row in rows.items() if row is not None}
@@ -105,7 +107,7 @@ def evaluate(
         suffix = "_split" if kind == "both" else ""
         own_tests = held(network, plan, clients, on=on)
         columns.update({f"{name}{suffix}": values for name, values in own_tests.items()})
-    metrics.update(spreads(columns))
+    metrics.update(spreads({name: values for name, values in columns.items() if not name.startswith(RECEIVED)}))
     for name, models in plan.owned.items():
         if models and (name != PERSONAL or len(models) < ids.size):
             metrics[f"{name}_clients"] = float(len(models))

@@ -17,7 +17,7 @@ K = TypeVar("K")
 On: TypeAlias = Literal["test", "validation"]
 Own: TypeAlias = Literal["held", "validation", "natural"]
 Pair: TypeAlias = tuple[Array, IntVector]
-OWN, PERSONAL = "own", "personal"
+OWN, PERSONAL, RECEIVED = "own", "personal", "received"
 
 
 class TestBed(Protocol[K]):
@@ -56,7 +56,7 @@ class Columns(Protocol[K]):
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One model per client under a name: `group`, `expert`, `average` or `served`; rows of Plan.models."""
+    """One model per client under a name: `group`, `expert`, `average`, `served` or `received`; rows of Plan.models."""
 
     name: str
     rows: IntVector
@@ -107,6 +107,8 @@ def plan_of(
     clients: TestBed[K],
     own: Mapping[int, Vector],
     personal: Mapping[int, Vector],
+    *,
+    receiving: bool = False,
 ) -> tuple[Plan, dict[int, int]]:
     """The plan of an evaluation, and the map of rows in use to distinct rows."""
     counts = _counts(ids, clients)
@@ -129,6 +131,8 @@ def plan_of(
         views.append(View("average", np.full(ids.size, same[served.average], np.int64)))
     if not views:
         views.append(View("served", renamed(same, served.receives)))
+    if receiving:
+        views.append(View(RECEIVED, renamed(same, served.receives)))
     models = {row: served.models[row] for row in sorted(set(same.values()))}
     return Plan(models, ids, tuple(views), counts, shares_of(counts), owned), same
 

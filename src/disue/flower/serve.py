@@ -138,6 +138,11 @@ def checked(spec: Spec) -> Spec:
     ):
         if value:
             raise UserError(f"{key} is simulated: on a network sites are absent by themselves; leave it out", key=key)
+    if spec.attack:
+        raise UserError(
+            "attack.kind is simulated: liars are drawn and made to lie in a simulation alone; leave [attack] out",
+            key="attack.kind",
+        )
     if spec.network.encoding != "float32" and spec.privacy.on:
         raise UserError(
             f'network.encoding is "{spec.network.encoding}", and a protected run sums whole numbers: take "float32"',

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from disue.core.checks import Array, Float64, IntVector
+from disue.core.checks import Array, Float64, IntVector, Vector
 from disue.core.layout import WHOLE, Layout
 from disue.core.orders import Orders, common_of
 from disue.core.triangles import packed
@@ -20,7 +20,7 @@ from disue.secure.wire.opening import Open
 from disue.secure.wire.tasks import Count, Measure, Task, Train
 
 if TYPE_CHECKING:
-    from disue.engine.engine import Engine
+    from disue.engine.chores import Measuring
     from disue.engine.measure import ClientMoments
 
 
@@ -30,15 +30,29 @@ class Bring(Protocol):
     def inputs(self, client: int, opened: Open) -> Inputs: ...
 
 
+class Measures(Protocol):
+    """Who measures moments: an engine."""
+
+    def measure(self, asked: Measuring, round: int = 0) -> Iterator[tuple[int, ClientMoments, float]]: ...
+
+
 class Trained:
-    def __init__(self, layout: Layout, orders: Orders, answers: Mapping[int, Answer]) -> None:
-        self.layout, self.orders, self.answers = layout, orders, answers
+    """sketched  id → the end whose update it has sketched, of those who sum another"""
+
+    def __init__(
+        self,
+        layout: Layout,
+        orders: Orders,
+        answers: Mapping[int, Answer],
+        sketched: Mapping[int, Vector] | None = None,
+    ) -> None:
+        self.layout, self.orders, self.answers, self.sketched = layout, orders, answers, sketched or {}
         self.common = common_of(orders)
 
     def inputs(self, client: int, opened: Open) -> Inputs:
         answer, report = self.answers[client], self.orders.report
         about = self.common if report.about == "common" else answer.start
-        update = (answer.end - about) if opened.slices else np.zeros(0, np.float32)
+        update = (self.sketched.get(client, answer.end) - about) if opened.slices else np.zeros(0, np.float32)
         columns = [self.layout.mask(part) for part in report.parts or (WHOLE,)] if opened.slices else []
         weight = float(answer.size) if report.weights == "samples" else 1.0
         # about one vector that everybody knows: where sums are of plain ends, the server adds it again
@@ -62,7 +76,7 @@ class Measured:
     """All of a lot measure at once, without the classes that too few of them hold."""
 
     def __init__(
-        self, world: World, engine: Engine, task: Measure, here: list[int], labels: Mapping[int, IntVector]
+        self, world: World, engine: Measures, task: Measure, here: list[int], labels: Mapping[int, IntVector]
     ) -> None:
         self.world, self.engine, self.task, self.here, self.labels = world, engine, task, here, labels
         self._found: dict[bytes, dict[int, ClientMoments]] = {}

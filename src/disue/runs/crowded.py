@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from disue.core.checks import Array, IntVector, digest
+from disue.core.checks import Array, IntVector, Vector, digest
+from disue.core.clients import Clients as Holding
 from disue.core.orders import SQUARE, Orders
 from disue.engine.answers import Answer
-from disue.engine.engine import Engine
-from disue.runs.bring import Bring, Counted, Measured, Trained, policy, received
+from disue.runs.bring import Bring, Counted, Measured, Measures, Trained, policy, received
 from disue.runs.privacy import Privacy
 from disue.runs.simulation import Simulation
 from disue.secure.client.crowd import Crowd
@@ -26,12 +26,14 @@ from disue.secure.wire.tasks import Count, Measure, Task, Train
 class Clients:
     """All clients of a run in this process: their identities, what each remembers of the protocol, and their answers.
 
-    answers  id → what the engine made of the orders that are being answered
-    crowds   the exchanges of the round that is being played
+    held      their data, as they declare it
+    answers   id → what the engine made of the orders that are being answered
+    sketched  id → the end whose update it has sketched, of those who sum another
+    crowds    the exchanges of the round that is being played
     """
 
-    def __init__(self, setup: Simulation, engine: Engine) -> None:
-        self.world, self.engine, self.federation = setup.world, engine, setup.federation
+    def __init__(self, setup: Simulation, engine: Measures, held: Holding) -> None:
+        self.world, self.engine, self.held = setup.world, engine, held
         self.privacy: Privacy = setup.spec.privacy
         self.ids = setup.world.census.ordered
         streams = self.world.streams
@@ -42,6 +44,7 @@ class Clients:
         self.roster = Roster.of(names)
         self.memories: dict[int, Memory] = {}
         self.answers: dict[int, Answer] = {}
+        self.sketched: Mapping[int, Vector] = {}
         self.crowds: list[Crowd] = []
         self.models_down = 0
         self._hashes: dict[str, bytes] = {}
@@ -98,10 +101,10 @@ class Clients:
 
     def _bring(self, task: Task, here: list[int]) -> Bring:
         if isinstance(task, Train):
-            return Trained(self.world.layout, task.orders, self.answers)
+            return Trained(self.world.layout, task.orders, self.answers, self.sketched)
         if isinstance(task, Count):
-            return Counted({i: self.federation.label_counts(i) for i in here})
-        return Measured(self.world, self.engine, task, here, {i: self.federation.label_counts(i) for i in here})
+            return Counted({i: self.held.label_counts(i) for i in here})
+        return Measured(self.world, self.engine, task, here, {i: self.held.label_counts(i) for i in here})
 
     # -- for the run's record and its checkpoint ------------------------------------------------------------
 

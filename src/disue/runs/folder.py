@@ -5,7 +5,7 @@ env.json       versions, machine, data, model        events.csv     sentences, b
 rounds.csv     a row a round                         clients.csv    a row a client and evaluation
 groups.csv     a row a group and evaluation          arrays.npz     what the report draws
 summary.json   metrics and totals                    checkpoint/    the state, to resume and to use
-track.json     how trackers call this run
+track.json     how trackers call this run             attack.json    who lies, and how
 report.html    all of it, to look at                  clients/      columns, where clients are many
 """
 

@@ -13,6 +13,7 @@ from disue.core.method import Served
 from disue.core.orders import Orders, Report
 from disue.engine.engine import Engine
 from disue.evaluation import newcomers
+from disue.evaluation.accuracy import mean_loss
 from disue.runs.personal import made
 from disue.runs.simulation import Simulation
 
@@ -40,11 +41,8 @@ def preferred(setup: Simulation, served: Served, models: int) -> IntVector:
     out = np.zeros(setup.late.size, np.int64)
     for at, client in enumerate(setup.late.tolist()):
         x, y = setup.federation.train(client)
-        losses = []
-        for vector in served.models[:models]:
-            logits = setup.world.network.logits(np.ascontiguousarray(vector), x).astype(np.float64)
-            logits -= logits.max(axis=1, keepdims=True)
-            losses.append(float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(y.size), y])))
+        network = setup.world.network
+        losses = [mean_loss(network, np.ascontiguousarray(vector), x, y) for vector in served.models[:models]]
         out[at] = int(np.argmin(losses))
     return out
 

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from disue.core.checks import Array, IntVector
+from disue.core.checks import Array, IntVector, Vector
+from disue.core.clients import Clients as Holding
 from disue.core.errors import UserError, unwritable
 from disue.core.lots import Lots
 from disue.core.orders import Orders
 from disue.core.statics import Statics
 from disue.core.world import World
-from disue.engine.engine import Engine
 from disue.engine.plain import PlainUploads
+from disue.runs.bring import Measures
 from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
 from disue.runs.privacy import Privacy
@@ -279,13 +280,14 @@ class Protection:
 class Simulated(Protection):
     """Both sides of a simulation's protocol."""
 
-    def __init__(self, setup: Simulation, engine: Engine) -> None:
+    def __init__(self, setup: Simulation, engine: Measures, held: Holding) -> None:
         from disue.runs.crowded import Clients
 
-        self.clients = Clients(setup, engine)
+        self.clients = Clients(setup, engine, held)
         super().__init__(setup, self.clients)
 
-    def over(self, orders: Orders, plain: PlainUploads) -> ProtectedDoor:
-        """What the method sees of these answers."""
+    def over(self, orders: Orders, plain: PlainUploads, sketched: Mapping[int, Vector] | None = None) -> ProtectedDoor:
+        """What the method sees of these answers; sketched: see `bring.Trained`."""
+        self.clients.sketched = sketched or {}
         self.clients.answers = {answer.id: answer for answer in plain.answers}
         return self.door(orders, plain)

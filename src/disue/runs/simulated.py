@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from disue.core.checks import Array, IntVector
+from disue.core.checks import Array, IntVector, Vector
+from disue.core.clients import Clients
 from disue.core.lots import Lots
 from disue.core.method import Info
 from disue.core.orders import Orders
@@ -20,6 +21,7 @@ from disue.engine.recall import as_table
 from disue.engine.traffic import COUNT
 from disue.evaluation import Evaluation, evaluate, hundred, taught
 from disue.runs import newcomers
+from disue.runs.attacked import Attacked
 from disue.runs.federate import Federate
 from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
@@ -60,13 +62,17 @@ class Simulated:
             block=spec.engine.block,
             precision=spec.engine.precision,
         )
+        self.attacked = Attacked(setup, self.trainer) if spec.attack else None
+        self.held: Clients = setup.federation if self.attacked is None else self.attacked.declared
         self.protection: Protection | None = None
         if spec.privacy.on:
             from disue.runs.protect import Simulated as Protection  # needs a package that plain runs do without
 
-            self.protection = Protection(setup, self.trainer)
+            self.protection = Protection(setup, self.trainer if self.attacked is None else self.attacked, self.held)
 
     def begin(self, round: int) -> None:
+        if self.attacked is not None:
+            self.attacked.begin(round)
         if self.protection is not None:
             self.protection.begin(round)
 
@@ -82,7 +88,11 @@ class Simulated:
             speed_sigma=cohort.speed_sigma,
         )
         plain = self.trainer.answer(world, orders, ids)
-        return plain if self.protection is None else self.protection.over(orders, plain)
+        sketched: Mapping[int, Vector] = {}
+        if self.attacked is not None:
+            plain = self.attacked.over(orders, plain)
+            sketched = self.attacked.sketched
+        return plain if self.protection is None else self.protection.over(orders, plain, sketched)
 
     def engine(self) -> Mapping[str, Any] | None:
         return None if self.trainer.choice is None else as_table(self.trainer.choice)
@@ -95,15 +105,16 @@ class Simulated:
             self.protection.stand(lots)
             return 0  # the protocol counts its own bytes
         classes = self.setup.world.layout.classes
-        self.trainer.statics = Statics.counted(lots, self.setup.federation, classes, least(self.setup.method))
+        self.trainer.statics = Statics.counted(lots, self.held, classes, least(self.setup.method))
         return 2 * COUNT * classes * lots.ids.size  # who holds a class, then how much of it
 
     def evaluate(self, state: Any, info: Info, ends: Mapping[int, Array], round: int) -> Evaluation:
         setup, world = self.setup, self.setup.world
         ids = world.census.ordered
-        return evaluate(
+        served = setup.method.serve(world, state, ids)
+        found = evaluate(
             world.network,
-            setup.method.serve(world, state, ids),
+            served,
             ids,
             setup.federation,
             ends,
@@ -111,7 +122,11 @@ class Simulated:
             teachers=taught(info.arrays),
             on=setup.spec.evaluate.on,  # type: ignore[arg-type]
             streams=world.streams,
+            receiving=self.attacked is not None,
         )
+        if self.attacked is None:
+            return found
+        return self.attacked.scored(found, served, setup.method.standing(state))
 
     def late(self, state: Any, round: int) -> dict[str, float]:
         return newcomers.late(self.trainer, self.setup, state, round) if self.setup.late.size else {}

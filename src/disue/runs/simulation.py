@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from disue import data
+from disue.attacks import draw
 from disue.core.checks import Array, IntVector
 from disue.core.errors import UserError
 from disue.core.streams import Streams
 from disue.core.world import Census
+from disue.runs import attack
 from disue.runs.assemble import AnyMethod, mark_of
 from disue.runs.setup import Facts, Public, Setup, Shape, furnish
 from disue.runs.spec import Spec
@@ -24,11 +27,12 @@ PARTITION_WORDS = ("kind", "seed", "file")
 
 @dataclass(frozen=True, eq=False)
 class Simulation(Setup):
-    """A `Setup` with the clients' data."""
+    """A `Setup` with the clients' data, and who of them lies."""
 
     dataset: data.Dataset
     partition: data.Partition
     federation: data.Federation
+    liars: IntVector = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def dataset_of(spec: Spec, data_dir: str | Path | None = None) -> data.Dataset:
@@ -138,7 +142,20 @@ def prepare(
     )
     given = {**vars(made), "notes": made.notes + notes}
     given.pop("cohort", None)
-    return Simulation(**given, dataset=dataset, partition=partition, federation=federation)
+    liars = liars_of(spec, dataset, ids, made.world.truth, streams)
+    return Simulation(**given, dataset=dataset, partition=partition, federation=federation, liars=liars)
+
+
+def liars_of(
+    spec: Spec, dataset: data.Dataset, ids: IntVector, truth: Mapping[int, int] | None, streams: Streams
+) -> IntVector:
+    """Who lies, of those who train; nobody without [attack]."""
+    if not spec.attack:
+        return np.zeros(0, np.int64)
+    made = attack.built(spec.attack)
+    attack.fits(made, dataset)
+    share, target = float(spec.attack["share"]), int(spec.attack["target"])
+    return draw(streams, ids, share, target, truth, mixed=made.needs_target)
 
 
 def real_inputs(federation: data.Federation, ids: IntVector, streams: Streams) -> tuple[Array, IntVector]:

@@ -18,7 +18,7 @@ import tomlkit
 
 from disue.core.errors import UserError, nearest, unknown
 from disue.data import NAMES
-from disue.runs import assemble, privacy, track
+from disue.runs import assemble, attack, privacy, track
 from disue.runs.keys import Known, bind, fields_of, key
 from disue.runs.privacy import Privacy
 
@@ -170,7 +170,7 @@ TOP = {
     "seed": Known("seed", int, 0, "everything random follows from it", {"low": 0}),
     "rounds": Known("rounds", int, 60, "communication rounds", {"low": 1}),
 }
-OPEN = ("partition", "model", "local", "method")
+OPEN = ("partition", "model", "local", "method", "attack")
 SLOTS = assemble.SLOTS
 # Two keys of which a spec gives one: an override of the one replaces the other.
 EITHER = {
@@ -183,7 +183,7 @@ EITHER = {
 
 @dataclass(frozen=True)
 class Spec:
-    """A checked spec. Open tables (`partition`, `model`, `local`, `method`) hold what was given, bound."""
+    """A checked spec. Open tables (`partition`, `model`, `local`, `method`, `attack`) hold what was given, bound."""
 
     seed: int = 0
     rounds: int = 60
@@ -199,6 +199,7 @@ class Spec:
     track: Track = Track()
     privacy: Privacy = Privacy()
     network: Network = Network()
+    attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @staticmethod
     def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -224,6 +225,7 @@ class Spec:
             values[name] = table(**bind(name, fields_of(table), given.get(name, {})))
         values["partition"] = assemble.check_partition(given.get("partition", {}))
         values["model"] = assemble.check_model(given.get("model", {}))
+        values["attack"] = attack.checked(given.get("attack", {}))
         method, local = assemble.check_method(given.get("method", {}), given.get("local", {}))
         spec = Spec(**values, method=method, local=local)
         built = spec.build()  # the parts' own checks of ranges and combinations
@@ -231,6 +233,7 @@ class Spec:
         if more:
             return Spec.of(given, more)
         privacy.check(spec.privacy, built)
+        attack.check(spec.attack, built, spec.privacy)
         if spec.data.path and "name" not in given.get("data", {}):
             spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, name=""))
         if spec.cohort.size and "share" in given.get("cohort", {}):
@@ -266,12 +269,13 @@ class Spec:
     def tables(self) -> dict[str, Any]:
         """Everything, with defaults filled in, as plain tables."""
         out: dict[str, Any] = {"seed": self.seed, "rounds": self.rounds}
-        for name in ("data", "partition", "cohort", "model", "local", "method", *list(TABLES)[2:]):
+        for name in ("data", "partition", "cohort", "model", "local", "method", *list(TABLES)[2:], "attack"):
             value = getattr(self, name)
             plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else dict(value)  # type: ignore[arg-type]
             if name == "cohort":
                 plain.pop("share" if plain["size"] else "size")
-            if (name == "privacy" and not value.on) or (name == "network" and value == Network()):
+            off = (name == "privacy" and not value.on) or (name == "network" and value == Network())
+            if off or (name == "attack" and not value):
                 continue
             if name == "data":
                 plain.pop("name" if plain["path"] else "path")

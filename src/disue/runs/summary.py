@@ -17,8 +17,11 @@ from disue.runs.folder import FORMAT, Row, read_table
 from disue.runs.setup import Setup
 
 SECONDS = ("seconds_local", "seconds_server", "seconds_expert", "seconds_evaluate")
-SCORES = ("served_", "expert_", "average_", "group_", "own_", "personal_", "majority_", "teachers_", "newcomer_")
-GROUPS = ("groups", "ari", "ami", "unplaced")
+SCORES = (
+    *("served_", "expert_", "average_", "group_", "own_", "personal_", "majority_", "teachers_", "newcomer_"),
+    *("honest_", "worst_honest_", "backdoor_"),
+)
+GROUPS = ("groups", "ari", "ami", "unplaced", "captured")
 FIXED = {
     *SECONDS,
     "seconds_moments",
@@ -92,8 +95,15 @@ def summary(run: Federate, rows: Sequence[Row], *, complete: bool) -> dict[str, 
         "conditions": conditions(setup, run.lots.cohort),
         "model": {"name": setup.world.layout.model, "parameters": setup.world.layout.d},
         **_privacy(run, rows),
+        **_attack(run),
         "cite": [text for text in (listed.cite, data["citation"]) if text],
     }
+
+
+def _attack(run: Federate) -> dict[str, Any]:
+    """[attack] and who lies; nothing where nobody does."""
+    attacked = getattr(run.side, "attacked", None)
+    return {} if attacked is None else {"attack": attacked.about()}
 
 
 def _privacy(run: Federate, rows: Sequence[Row]) -> dict[str, Any]:
