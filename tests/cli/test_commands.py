@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from disue import api, data, methods, models
+from disue.attacks import KINDS
 from disue.cli import demo
 from disue.cli.demo import Line, sentence
 from disue.runs import assemble
@@ -103,6 +104,7 @@ NAMES = {
     "models": list(models.NAMES),
     "partitions": list(data.KINDS),
     "parts": [f"{slot} {kind}" for slot, kinds in assemble.SLOTS.items() for kind in kinds],
+    "attacks": list(KINDS),
 }
 
 

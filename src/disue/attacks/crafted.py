@@ -82,7 +82,7 @@ def z_of(n: int, m: int) -> float:
 class Ipm(Crafted):
     """Inner product manipulation: −epsilon · mean, so that the sum points away from where honest clients go.
 
-    Knows the honest clients' updates. Xie, Koyejo, Gupta, Fall of Empires, UAI 2020: a small epsilon stays within the
+    Knows the honest clients' updates. Xie, Koyejo, Gupta, Fall of Empires, UAI 2019: a small epsilon stays within the
     spread of honest updates and passes distance checks, a large one overturns a mean.
 
     epsilon  how many times as long as the mean
@@ -139,8 +139,8 @@ class MinMax(Bounded):
     """Min-max: no further from any known update than two of these are from each other.
 
     Knows what `knowledge` says. Shejwalkar, Houmansadr, Manipulating the Byzantine, NDSS 2021: the largest γ with
-    max_i ‖mean + γ p − u_i‖ ≤ max_ij ‖u_i − u_j‖. Each bound is a quadratic in γ, so γ is worked out, where the
-    authors halve steps until they are short.
+    max_i ‖mean + γ p − u_i‖ ≤ max_ij ‖u_i − u_j‖. Each bound is a quadratic in γ, so γ is worked out, where public
+    code halves steps until they are short.
     """
 
     def furthest(self, square: float, along: Float64, own: Float64, pairs: Float64) -> float:
@@ -152,7 +152,7 @@ class MinSum(Bounded):
     """Min-sum: the squared distances to the known updates sum up to no more than those of one of these.
 
     Knows what `knowledge` says. Shejwalkar, Houmansadr, Manipulating the Byzantine, NDSS 2021: the largest γ with
-    Σ_i ‖mean + γ p − u_i‖² ≤ max_i Σ_j ‖u_i − u_j‖². (The authors' code bounds it by the least of these sums.)
+    Σ_i ‖mean + γ p − u_i‖² ≤ max_i Σ_j ‖u_i − u_j‖². (Public code bounds it by the least of these sums.)
     """
 
     def furthest(self, square: float, along: Float64, own: Float64, pairs: Float64) -> float:

@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from disue import data, methods, models
+from disue.attacks import KINDS
 from disue.cli.probe import allowed, written
 from disue.cli.tables import shown
 from disue.data.sources.facts import FACTS
 from disue.parts import expert
-from disue.runs import assemble
+from disue.runs import assemble, attack
 from disue.runs.keys import Known
 from disue.study import shelf
 
@@ -93,6 +94,13 @@ def _part(slot: str, kind: str, make: Callable[..., Any], given: Mapping[str, st
     return Entry(name, summary_of(make), keys, make)
 
 
+def of_attacks() -> list[Entry]:
+    return [
+        Entry(name, summary_of(make), {k: v for k, v in attack.keys(name).items() if k not in attack.COMMON}, make)
+        for name, make in KINDS.items()
+    ]
+
+
 def of_tables() -> list[Entry]:
     return [Entry(name, shelf.summary(path), {}) for name, path in shelf.tables().items()]
 
@@ -103,6 +111,7 @@ LISTS: dict[str, tuple[Callable[[], list[Entry]], str]] = {
     "models": (of_models, "takes"),
     "partitions": (of_partitions, ""),
     "parts": (of_parts, ""),
+    "attacks": (of_attacks, ""),
     "tables": (of_tables, ""),
 }
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 
 from disue import methods
-from disue.cli.listing import Entry, of_datasets, of_models, of_partitions, of_parts, summary_of
+from disue.cli.listing import Entry, of_attacks, of_datasets, of_models, of_partitions, of_parts, summary_of
 from disue.cli.probe import allowed, written
 from disue.parts.grouping.floor import Floor
-from disue.runs import assemble
+from disue.runs import assemble, attack
 from disue.runs.keys import Known, fields_of
 from disue.runs.spec import TABLES, TOP
 
@@ -87,6 +87,10 @@ Any method takes an expert: `[method.expert] kind = "distil"`. Clients then star
 (1 − `share`) · their group's model. `kind = "none"` takes the expert away, and clients start from their group's
 model. A start that [method.start] names stays as it is.
 """
+ATTACK = """\
+Clients that lie, in a simulation: off unless `kind` is given. What each kind's liars know, where it is from and what is
+measured: [attacks.md](attacks.md).
+"""
 LOCAL = """\
 The keys of `[local]` are those of the method's local part. `[method.local] kind = "logit-adjusted"` takes another
 part, whose keys then stand in `[local]`.
@@ -107,6 +111,7 @@ def page() -> str:
         "engine",
         "checkpoint",
         "privacy",
+        "attack",
     ):
         out.append(f"## `[{name}]`\n")
         if name in TABLES:
@@ -245,7 +250,11 @@ def _study() -> list[str]:
     return [*out, "### `[study.scale]`\n", scale, keys(SCALE)]
 
 
-OPEN = {"partition": _partition, "model": _model, "local": _local, "method": _method}
+def _attack() -> list[str]:
+    return [ATTACK, keys(attack.COMMON), *_entries(of_attacks(), "kind")]
+
+
+OPEN = {"partition": _partition, "model": _model, "local": _local, "method": _method, "attack": _attack}
 
 
 @click.command()
