@@ -168,6 +168,37 @@ def test_capture_gets_in_and_without_it_the_same_clients_do_not() -> None:
     assert honest.rows[-1]["captured"] == 0.0 and honest.rows[-1]["ari"] == 1.0
 
 
+def test_where_nobody_inside_was_asked_those_inside_train_for_the_liar() -> None:
+    run = SimulatedRun(prepare(Spec.of(tables("disue", attacked("capture"), rounds=1))), None)
+    list(run)
+    truth, attack, world = run.setup.world.truth, run.side.attacked, run.setup.world
+    outside = np.array([i for i in run.setup.ids.tolist() if truth[i] != 0], np.int64)
+    orders = run.setup.method.ask(world, run.state, outside)
+    before = {i: dict(run.side.trainer.memory.get(i)) for i in attack.inside.tolist()}
+    guide = attack._guide(orders, 0, [])
+    honest = np.setdiff1d(run.setup.ids, run.setup.liars)
+    ends = run.side.trainer.answer(world, run.setup.method.ask(world, run.state, honest)).ends
+    cosine = {}
+    for group in (0, 1):
+        updates = [end.astype(np.float64) - orders.starts[0] for i, end in ends.items() if truth[i] == group]
+        cosine[group] = np.mean([u @ guide / np.linalg.norm(u) / np.linalg.norm(guide) for u in updates])
+    assert cosine[0] > 0.5 > cosine[1]
+    assert before == {i: dict(run.side.trainer.memory.get(i)) for i in attack.inside.tolist()}
+    run.close()
+
+
+def test_a_wedge_parts_honest_clients_whom_nothing_parts_and_a_flip_parts_only_liars() -> None:
+    """CFL, clients alike: long updates of liars make it split, and the camps draw honest members after them."""
+    tables_of = {"method": {"name": "cfl", "grouping": {"eps1": 0.3, "eps2": 0.8, "after": 1}}}
+    more = {**tables_of, "partition": {"clients": 20, "alpha": 100.0}, "cohort": {"share": 1.0}, "rounds": 3}
+    found = {}
+    for kind in ("", "sign-flip", "wedge"):
+        run = play(tables("fedavg", {"kind": kind, "share": 0.2, "scale": 5.0} if kind else None, **more))
+        honest = np.setdiff1d(run.setup.ids, run.setup.liars)
+        found[kind] = np.unique(run.state.groups.at(honest)).size
+    assert found[""] == found["sign-flip"] == 1 < found["wedge"]
+
+
 def test_a_false_choice_is_counted_in_the_targets_group() -> None:
     run = play(tables("ifca", attacked("false-choice"), cohort={"share": 1.0}, rounds=4))
     assert run.rows[-1]["captured"] == 100.0
@@ -200,7 +231,16 @@ def test_a_backdoor_opens_with_replacement_and_not_without_liars() -> None:
 # -- protection and resuming --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("method", "kind"), [("fedavg", "sign-flip"), ("clustered", "capture"), ("disue", "min-max")])
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("fedavg", "sign-flip"),
+        ("clustered", "capture"),
+        ("disue", "min-max"),
+        ("disue", "false-moments"),
+        ("disue", "false-counts"),
+    ],
+)
 def test_a_protected_run_with_liars_is_its_plain_twin(method: str, kind: str) -> None:
     more = protected("false-sketch")
     spec = Spec.of(tables(method, attacked(kind), **more))
