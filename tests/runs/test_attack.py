@@ -36,6 +36,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "clustered": {"name": "clustered", "k": 2},
     "disue": {"name": "disue", "k": 2},
     "ifca": {"name": "ifca", "k": 2},
+    "cfl": {"name": "cfl", "grouping": {"eps1": 0.3, "eps2": 0.8, "after": 1}},
 }
 WITH = {
     **dict.fromkeys(KINDS, "clustered"),
@@ -189,11 +190,10 @@ def test_where_nobody_inside_was_asked_those_inside_train_for_the_liar() -> None
 
 def test_a_wedge_parts_honest_clients_whom_nothing_parts_and_a_flip_parts_only_liars() -> None:
     """CFL, clients alike: long updates of liars make it split, and the camps draw honest members after them."""
-    tables_of = {"method": {"name": "cfl", "grouping": {"eps1": 0.3, "eps2": 0.8, "after": 1}}}
-    more = {**tables_of, "partition": {"clients": 20, "alpha": 100.0}, "cohort": {"share": 1.0}, "rounds": 3}
+    more = {"partition": {"clients": 20, "alpha": 100.0}, "cohort": {"share": 1.0}, "rounds": 3}
     found = {}
     for kind in ("", "sign-flip", "wedge"):
-        run = play(tables("fedavg", {"kind": kind, "share": 0.2, "scale": 5.0} if kind else None, **more))
+        run = play(tables("cfl", {"kind": kind, "share": 0.2, "scale": 5.0} if kind else None, **more))
         honest = np.setdiff1d(run.setup.ids, run.setup.liars)
         found[kind] = np.unique(run.state.groups.at(honest)).size
     assert found[""] == found["sign-flip"] == 1 < found["wedge"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from disue.attacks.knowledge import ALL, LIARS, Attack, Said, Seen, norm, updates
 from disue.attacks.simple import finite
@@ -75,7 +75,8 @@ def z_of(n: int, m: int) -> float:
     if honest < 2:
         return 0.0
     supporters = max(n // 2 + 1 - m, 1)
-    return max(float(ndtri((honest - supporters) / honest)), 0.0)
+    beyond = (honest - supporters) / honest
+    return max(NormalDist().inv_cdf(beyond), 0.0) if beyond > 0 else 0.0
 
 
 @dataclass(frozen=True)
