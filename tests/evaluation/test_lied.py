@@ -24,7 +24,7 @@ def test_means_are_of_honest_clients_and_the_worst_is_a_planted_group() -> None:
         "honest_group": 65.0,
         "worst_honest_group": 50.0,
     }
-    own = {"personal_local": np.array([0.0, np.nan, 30.0, 50.0, 0.0])}
+    own = {"received_local": np.zeros(5), "personal_local": np.array([0.0, np.nan, 30.0, 50.0, 0.0])}
     assert honest(own, ~LIARS, planted) == {"honest_served": 40.0}
     assert honest(columns, np.zeros(5, bool), planted) == {}
 

@@ -25,7 +25,7 @@ def honest(columns: Mapping[str, Float64], who: Mask, planted: IntVector) -> dic
     who  (n,) the honest ones     planted  (n,) the group of each
     """
     out: dict[str, float] = {}
-    for name, wanted in (("honest_served", ("received_local", "personal_local")), ("honest_group", ("group_local",))):
+    for name, wanted in (("honest_served", ("personal_local", "received_local")), ("honest_group", ("group_local",))):
         values = next((columns[column] for column in wanted if column in columns), None)
         if values is None or not (there := who & ~np.isnan(values)).any():
             continue
