@@ -83,6 +83,10 @@ class FakeUploads:
         return float(self.sizes.get(client, 1)) if self.weights == "samples" else 1.0
 
     def vectors(self, of: str = "update") -> np.ndarray:
+        if of == "end":
+            return np.stack([self.ends[int(i)] for i in self.ids])
+        if of == "start":
+            return np.stack([self.starts.get(int(i), self.start) for i in self.ids])
         if of != "update":
             return np.stack([self.extras[of][int(i)] for i in self.ids])
         return np.stack([self.ends[int(i)] - self.starts.get(int(i), self.start) for i in self.ids])

@@ -166,7 +166,11 @@ class Merged(Generic[M]):
 
 
 class Aggregate(Protocol[M]):
-    """How do the members' updates become the group's model?"""
+    """How do the members' updates become the group's model?
+
+    An aggregate may offer besides:
+    check(cohort)   raises where cohorts of so many clients are too few for it
+    """
 
     @property
     def sight(self) -> frozenset[Sight]: ...

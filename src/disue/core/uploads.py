@@ -159,7 +159,7 @@ class Uploads(Protocol):
         ...
 
     def vectors(self, of: str = "update") -> Matrix:
-        """(n, d) single updates, or a named extra: only where nothing is protected."""
+        """(n, d) single updates, or each one's "end" or "start", or a named extra: only where nothing is protected."""
         ...
 
 

@@ -24,7 +24,7 @@ from disue.engine.measure import ClientMoments, summed
 from disue.engine.traffic import Traffic
 
 T = TypeVar("T")
-UPDATE = "update"
+UPDATE, END, START = "update", "end", "start"
 
 
 class PlainUploads:
@@ -144,9 +144,9 @@ class PlainUploads:
 
     def vectors(self, of: str = UPDATE) -> Matrix:
         self._asked(Sight.VECTORS)
-        if of == UPDATE:
-            rows = [answer.end - answer.start for answer in self._answers]
-            return np.array(rows).reshape(len(rows), self._world.layout.d)
+        if of in (UPDATE, END, START):
+            rows = [_vector(answer, of) for answer in self._answers]
+            return np.array(rows, np.float32).reshape(len(rows), self._world.layout.d)
         shapes = {self._extra(answer, of).shape for answer in self._answers}
         if len(shapes) > 1:
             raise UserError(f'vectors("{of}"): clients sent different shapes {sorted(shapes)}', key=of)
@@ -276,3 +276,9 @@ class PlainUploads:
                 found=name,
             )
         return answer.extras[name]
+
+
+def _vector(answer: Answer, of: str) -> Array:
+    if of == UPDATE:
+        return answer.end - answer.start
+    return answer.end if of == END else answer.start

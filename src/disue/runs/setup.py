@@ -194,6 +194,9 @@ def furnish(
             f"method.floor.members is {method.floor.members}, but there are {ids.size} clients",
             key="method.floor.members",
         )
+    bears = getattr(method.aggregate, "check", None)
+    if bears is not None:
+        bears(cohort)
     late = np.zeros(0, np.int64) if late is None else late
     return Setup(spec, ids, late, network, start, world, method, notes, facts)
 

@@ -80,9 +80,21 @@ class Mean:
         *,
         common: bool,
     ) -> Merged[Momentum]:
+        return self._merged(world, memory, before, groups, orders, uploads.sums(groups), common=common)
+
+    def _merged(
+        self,
+        world: World,
+        memory: Momentum,
+        before: View,
+        groups: Groups,
+        orders: Orders,
+        sums: GroupSums,
+        *,
+        common: bool,
+    ) -> Merged[Momentum]:
         """The sums are of end − origin, so a group's mean end is origin + its mean."""
         models = inherit(before.models, before.groups, groups, before.average)
-        sums = uploads.sums(groups)
         present = np.flatnonzero(sums.weights > 0)
         if not present.size:
             return Merged(models, before.average, memory)
