@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from robust_bed import IDS, D, centre, rows, rule, told
 
 from disue.parts.aggregate.robust.foolsgold import trust
-from robust_bed import D, IDS, centre, rows, rule, told
 
 FAR = 1e6  # what a liar sends
 HONEST = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)  # a rule that is not broken stays among them
@@ -37,7 +37,9 @@ def test_a_bound_holds_each_liar_to_its_share_of_it():
 def test_the_adaptive_bound_is_a_norm_that_was_sent():
     # norms 1, 2, 3, 10: the median is no mean of 2 and 3, but 2 → 1, 2, 2, 2
     out = told(rule("clipped", quantile=0.5), rows(1, 2, 3, 10))
-    assert out.average[0] == 1.75 and out.info.values["clipped.bound"] == 2.0 and out.info.values["clipped.share"] == 0.5
+    assert (
+        out.average[0] == 1.75 and out.info.values["clipped.bound"] == 2.0 and out.info.values["clipped.share"] == 0.5
+    )
 
 
 def test_the_adaptive_bound_breaks_where_more_than_one_less_the_quantile_lie():
