@@ -65,6 +65,10 @@ class Statics:
         lots = self.lots.whole(ids)
         return np.asarray(lots[~self.broken[lots]], np.int64)
 
+    def finest(self, ids: IntVector) -> Groups:
+        """The whole lots among `ids`, as groups: of these `mixed` is exact."""
+        return self.lots.as_groups(self.whole(ids))
+
     def without(self, client: int) -> IntVector:
         """The classes that a member leaves out of its moments."""
         return np.flatnonzero(self.held[self.lots.of[np.searchsorted(self.lots.ids, client)]]).astype(np.int64)

@@ -147,6 +147,10 @@ class Uploads(Protocol):
         """(g, classes) int64 label counts, rows in the order of groups.numbers."""
         ...
 
+    def finest(self) -> Groups:
+        """The fewest clients whose moments and label counts are shown: the lots that came whole, else each alone."""
+        ...
+
     def moments(
         self,
         groups: Groups,

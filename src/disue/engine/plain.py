@@ -109,6 +109,9 @@ class PlainUploads:
             out[row] += answer.labels
         return out
 
+    def finest(self) -> Groups:
+        return Groups.alone(self._ids) if self._statics is None else self._statics.finest(self._ids)
+
     def moments(
         self,
         groups: Groups,

@@ -44,6 +44,9 @@ class Door:
     def ids(self):
         return np.array(sorted(self.data), np.int64)
 
+    def finest(self):
+        return Groups.alone(self.ids)
+
     def moments(self, groups, under=None, against=None, *, per_class=False):
         self.asked.append(SimpleNamespace(groups=groups, under=under, against=against, per_class=per_class))
         new = self.received if under is None else under

@@ -28,10 +28,11 @@ from disue.core.layout import HEAD, Layout, Part
 from disue.core.method import NONE, Info, Made, Making
 from disue.core.orders import Orders, Report, Sight
 from disue.core.uploads import Moments
-from disue.core.world import World
-from disue.parts.expert import ranges, store
+from disue.core.world import World, declared
+from disue.parts.expert import guard, ranges, store
+from disue.parts.expert.borne import Bearing, said
 from disue.parts.expert.closing import Closing
-from disue.parts.expert.fit import MATCH, NORM, SPREAD, Recipe, averaged_head, fitted, placed
+from disue.parts.expert.fit import MATCH, NORM, SPREAD, Fitted, Recipe, averaged_head, fitted, placed
 from disue.parts.expert.heads import Teaching
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.store import MomentStore
@@ -40,6 +41,8 @@ from disue.parts.expert.weights import check_weights
 HEADS = ("lda", "ridge", "sgd", "ncm")
 STALE = ("keep", "skip")
 VECTORS = ("fresh", "received")
+ROBUST = ("mean", "median-of-means")
+STALE_NOTE = "the door's moments are stale, the head is made from the store as it stands"
 LABELS = ("prior", "tempered", "uniform")  # what a store without groups can say
 
 
@@ -87,6 +90,12 @@ class MomentsDistil:
                      spread, the last time after its last round
     stale            "keep": without new moments the head is made from the store as it stands; "skip": the
                      average is the expert
+    bound_counts     a row (a client, or a lot with `lot`) counts no more samples than its members declared
+    bound_norm       > 0: the moments of a row are cut to what features of at most this length can have
+    consistent       a row whose second moments are less than its means alone give is left out
+    robust           "mean": rows are summed; "median-of-means": class means and covariance are medians over rows
+    guard            the new head may name so much less of what earlier moments describe than the head without this
+                     round's moments, as a share; else these are left out. 1: it is not looked at
     steps, lr        of "sgd", in batches of 100
     draws            virtual features for "sgd"
     """
@@ -119,6 +128,11 @@ class MomentsDistil:
     lot: int = 0
     releases: int = 0
     stale: str = "keep"
+    bound_counts: bool = False
+    bound_norm: float = 0.0
+    consistent: bool = False
+    robust: str = "mean"
+    guard: float = 1.0
     steps: int = 300
     lr: float = 0.05
     draws: int = 3000
@@ -126,7 +140,7 @@ class MomentsDistil:
     def __post_init__(self) -> None:
         ranges.name("expert.head", self.head, HEADS)
         ranges.name("expert.vector", self.vector, VECTORS)
-        for key in ("transport", "per_class", "enabled"):
+        for key in ("transport", "per_class", "enabled", "bound_counts", "consistent"):
             ranges.switch(f"expert.{key}", getattr(self, key))
         for key in ("decay", "gamma", "blend"):
             ranges.number(f"expert.{key}", getattr(self, key), 0.0, 1.0)
@@ -147,6 +161,9 @@ class MomentsDistil:
         ranges.whole("expert.lot", self.lot, 0)
         ranges.whole("expert.releases", self.releases, 0)
         ranges.name("expert.stale", self.stale, STALE)
+        ranges.number("expert.bound_norm", self.bound_norm, 0.0)
+        ranges.name("expert.robust", self.robust, ROBUST)
+        ranges.number("expert.guard", self.guard, 0.0, 1.0)
         if self.releases and self.every > 1:
             raise UserError(
                 f"expert.every has no effect where expert.releases says when all clients measure, got {self.every}",
@@ -168,6 +185,12 @@ class MomentsDistil:
                 key="expert.per_class",
                 found=self.head,
             )
+
+        self._bearing.check(transport=self.transport, per_class=self.per_class, pooled=self.pooled)
+
+    @property
+    def _bearing(self) -> Bearing:
+        return Bearing(self.bound_counts, self.bound_norm, self.consistent, self.robust != "mean")
 
     @property
     def _weighting(self) -> dict[str, float]:
@@ -219,7 +242,10 @@ class MomentsDistil:
         return self._made(world, memory, making, ask=True)
 
     def _made(self, world: World, memory: MomentStore, making: Making, *, ask: bool) -> Made[MomentStore]:
-        kept, measured = self._measured(world.layout, memory, making, ask=ask)
+        moved, kept, measured = self._measured(world, memory, making, ask=ask)
+        if self.guard < 1.0:
+            kept, guarded = self._guarded(world, memory, moved, kept, making)
+            measured = measured + guarded
         early = bool(self.releases) and not kept.seen.any()  # nothing was released yet
         if (early or self.stale == "skip") and not measured.values["moments.refreshed"]:
             return Made(making.average, replace(kept, scale=1.0), measured)
@@ -228,13 +254,16 @@ class MomentsDistil:
 
     # -- the store ---------------------------------------------------------------------------------
 
-    def _measured(self, layout: Layout, memory: MomentStore, making: Making, *, ask: bool) -> tuple[MomentStore, Info]:
-        """The store after this round's answer (`seconds_moments`): moved along with the body, then refreshed."""
+    def _measured(
+        self, world: World, memory: MomentStore, making: Making, *, ask: bool
+    ) -> tuple[MomentStore, MomentStore, Info]:
+        """The store moved along with the body, and then refreshed by this round's answer (`seconds_moments`)."""
+        layout = world.layout
         known = bool(memory.seen.any())
-        kept, answer, note, began = memory, None, "", time.perf_counter()
+        kept, answer, note, heard, began = memory, None, "", self._nothing_heard, time.perf_counter()
         if ask:
-            answer, note = self._answer(layout, memory, making)
-        steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
+            answer, note, heard = self._answer(world, memory, making)
+        steps: dict[str, float] = {"moments.refreshed": float(answer is not None), **heard}
         steps["seconds_moments"] = time.perf_counter() - began
         steps["moments.samples"] = 0.0 if answer is None else float(answer.counts.sum())
         steps["moments.drift"] = steps["moments.transport_skipped"] = 0.0
@@ -246,6 +275,7 @@ class MomentsDistil:
                 still = np.eye(*affine.shape)
                 steps["moments.drift"] = float(np.linalg.norm(affine - still) / np.linalg.norm(still))
                 kept = store.moved(kept, affine, positive=layout.positive)
+        moved = kept
         if answer is not None:
             kept = replace(kept, under=frozen(making.average)) if self.transport else kept
             new = store.measured(
@@ -259,10 +289,20 @@ class MomentsDistil:
         notes = [note] if note else []
         if self.per_class and not known and not self._per_class(layout):
             notes.append("covariances per class would be larger than four models; one pooled covariance is used")
-        return kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
+        return moved, kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
 
-    def _answer(self, layout: Layout, memory: MomentStore, making: Making) -> tuple[Moments | None, str]:
-        """This round's moments, or None with the reason why the store is not refreshed."""
+    @property
+    def _nothing_heard(self) -> dict[str, float]:
+        """What is said of rows, as long as there were none; nothing where rows are not looked at."""
+        return {"moments.left_out": 0.0, "moments.norm": 0.0} if self._bearing.on else {}
+
+    def _answer(
+        self, world: World, memory: MomentStore, making: Making
+    ) -> tuple[Moments | None, str, dict[str, float]]:
+        """This round's moments, or None; what is to be said; and numbers, of rows that are looked at."""
+        layout = world.layout
+        if self._bearing.on:
+            return self._borne(world, making)
         fresh = self.vector == "fresh"
         answer = making.uploads.moments(
             Groups.one(making.uploads.ids) if self.pooled else making.groups,
@@ -271,13 +311,26 @@ class MomentsDistil:
             per_class=self._per_class(layout),
         )
         if answer.stale:
-            return None, "the door's moments are stale, the head is made from the store as it stands"
+            return None, STALE_NOTE, {}
         store.check(answer, layout.classes, layout.features)
         if not store.finite(answer):
-            return None, "the moments hold numbers that are not finite, they are left out"
+            return None, "the moments hold numbers that are not finite, they are left out", {}
         if not answer.counts.any():
-            return None, "the moments hold no sample"
-        return answer, ""
+            return None, "the moments hold no sample", {}
+        return answer, "", {}
+
+    def _borne(self, world: World, making: Making) -> tuple[Moments | None, str, dict[str, float]]:
+        """`_answer` row by row, so that one row's lies stay within bounds."""
+        layout, rows = world.layout, making.uploads.finest()
+        answer = making.uploads.moments(rows, under=making.average if self.vector == "fresh" else None)
+        if answer.stale:
+            return None, STALE_NOTE, self._nothing_heard
+        store.check(answer, layout.classes, layout.features)
+        sizes = declared(world.census)
+        of_rows = [sum(sizes[client] for client in rows.members(number).tolist()) for number in rows.numbers.tolist()]
+        heard = self._bearing.heard(answer, np.array(of_rows, np.float64))
+        values = {"moments.left_out": float(len(heard.wrong)), "moments.norm": heard.norm}
+        return heard.moments, said(heard.wrong, rows) or ("" if heard.moments else "the moments hold no sample"), values
 
     def _against(self, layout: Layout, memory: MomentStore, making: Making) -> Vector | None:
         """The vector that the store was measured under: what was sent, where its body is the same.
@@ -300,6 +353,24 @@ class MomentsDistil:
 
     # -- the head ----------------------------------------------------------------------------------
 
+    def _guarded(
+        self, world: World, memory: MomentStore, moved: MomentStore, kept: MomentStore, making: Making
+    ) -> tuple[MomentStore, Info]:
+        """`kept`, or the store as it was before the round where this round's moments make the head too much worse."""
+        why = ""
+        if kept is not moved and moved.seen.any():
+            why = guard.objection(
+                self.guard,
+                (moved, self._fitted(world, moved, making)),
+                (kept, self._fitted(world, kept, making)),
+                world.streams("expert-guard", making.round),
+                positive=world.layout.positive,
+            )
+        if not why:
+            return kept, Info({"moments.guarded": 0.0})
+        note = f"round {making.round}: this round's moments are left out: {why}"
+        return memory, Info({"moments.guarded": 1.0, "moments.refreshed": 0.0}, (note,))
+
     def _expert(self, world: World, kept: MomentStore, making: Making) -> tuple[Vector, float, Info]:
         """The expert, the factor of its head, and what to say; the average where no head can be made."""
         layout, seen = world.layout, kept.seen
@@ -308,15 +379,7 @@ class MomentsDistil:
         if self.blend == 0.0 or not seen.any():
             why = "no class was seen yet" if self.blend else ""
         else:
-            shares = label_shares(self.labels, kept.counts[None, seen], tau=self.tau) ** self.prior
-            made = fitted(
-                self._recipe,
-                kept,
-                shares / shares.sum(),
-                averaged_head(layout, making.average, seen),
-                world.streams("expert-head", making.round),
-                positive=layout.positive,
-            )
+            made = self._fitted(world, kept, making)
             if isinstance(made, str):
                 why = made
             else:
@@ -329,6 +392,19 @@ class MomentsDistil:
         if expert is None:
             return making.average, 1.0, Info(values, note)
         return expert, values["moments.scale"], Info(values, note)
+
+    def _fitted(self, world: World, kept: MomentStore, making: Making) -> Fitted | str:
+        """The head of the classes seen, or why there is none."""
+        seen = kept.seen
+        shares = label_shares(self.labels, kept.counts[None, seen], tau=self.tau) ** self.prior
+        return fitted(
+            self._recipe,
+            kept,
+            shares / shares.sum(),
+            averaged_head(world.layout, making.average, seen),
+            world.streams("expert-head", making.round),
+            positive=world.layout.positive,
+        )
 
     @property
     def _recipe(self) -> Recipe:

@@ -124,6 +124,9 @@ class SecureUploads:
         self._asked(Sight.LABELS)
         return self._standing().of_groups(groups.among(self.ids))
 
+    def finest(self) -> Groups:
+        return self._standing().finest(self.ids)
+
     def moments(
         self, groups: Groups, under: Vector | None = None, against: Vector | None = None, *, per_class: bool = False
     ) -> Moments:
