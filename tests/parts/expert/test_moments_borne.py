@@ -98,7 +98,7 @@ def test_features_are_cut_to_a_norm():
     told = row_of(rows(([2, 2], [[12.0], [2.0]], [[72 + 2 + 30.0]])), 0)
     out = bounded(told, 2.0)
     assert out.means.tolist() == [[2], [1]] and out.within[0, 0] == 6 and out.square == 16
-    assert bounded(told, 1e9) == told or digest(bounded(told, 1e9).within) == digest(told.within)
+    assert digest(bounded(told, 1e9).means, bounded(told, 1e9).within) == digest(told.means, told.within)
 
 
 def test_honest_features_within_the_norm_are_left_alone():
@@ -195,23 +195,38 @@ def test_defences_that_have_nothing_to_do_change_nothing():
     assert digest(guarded.expert) == digest(plain) and guarded.info.values["moments.guarded"] == 0
 
 
+HONEST = 0.70  # the toy's five classes overlap: a head of all clients names 0.74 of fresh samples
+FOOLED = 0.56
+
+
 def test_bounded_counts_leave_a_liar_its_own_share():
     lies = {IDS[0]: swapped}
-    assert accuracy(made(MomentsDistil(**OFF)).expert) > 0.8 > 0.7 > accuracy(made(MomentsDistil(**OFF), lies).expert)
+    assert accuracy(made(MomentsDistil(**OFF)).expert) > HONEST
+    assert accuracy(made(MomentsDistil(**OFF), lies).expert) < FOOLED
     out = made(MomentsDistil(**OFF, bound_counts=True), lies)
-    assert accuracy(out.expert) > 0.8 and out.memory.counts.sum() <= SIZES.sum()
+    assert accuracy(out.expert) > HONEST and out.memory.counts.sum() <= SIZES.sum()
 
 
-@pytest.mark.parametrize("keys", [{"bound_norm": 20.0}, {"robust": "median-of-means"}])
-def test_features_far_away_are_borne(keys):
-    lies = {IDS[0]: far}
-    assert accuracy(made(MomentsDistil(**OFF), lies).expert) < 0.6
-    assert accuracy(made(MomentsDistil(**OFF, **keys), lies).expert) > 0.8
+def test_a_bounded_liar_moves_a_mean_by_at_most_its_share_of_twice_the_norm():
+    norm = 24.0  # no honest sample is longer
+    plain = made(MomentsDistil(**OFF))
+    fooled = made(MomentsDistil(**OFF), {IDS[0]: far})
+    out = made(MomentsDistil(**OFF, bound_norm=norm), {IDS[0]: far})
+    _, y = clients()[IDS[0]]
+    share = np.bincount(y, minlength=C) / plain.memory.counts
+    moved = np.linalg.norm(out.memory.means - plain.memory.means, axis=1)
+    assert (moved <= 2 * norm * share + 1e-9).all()
+    assert (np.linalg.norm(fooled.memory.means - plain.memory.means, axis=1)[:F] > 1000).all()
+    assert out.memory.scatter.trace() <= SIZES.sum() * norm**2
 
 
-def test_medians_break_where_most_rows_lie():
+def test_medians_bear_a_liar_far_away_and_break_where_most_rows_lie():
     part = MomentsDistil(**OFF, robust="median-of-means")
-    assert accuracy(made(part, dict.fromkeys(IDS[:3], swapped)).expert) < 0.7 < 0.8 < accuracy(made(part).expert)
+    assert accuracy(made(part).expert) > HONEST
+    for lie in (swapped, far):
+        assert accuracy(made(MomentsDistil(**OFF), {IDS[0]: lie}).expert) < FOOLED
+        assert accuracy(made(part, {IDS[0]: lie}).expert) > HONEST
+        assert accuracy(made(part, dict.fromkeys(IDS[:3], lie)).expert) < FOOLED
 
 
 def test_who_is_left_out_is_named():
@@ -266,20 +281,20 @@ def test_the_guard_leaves_lies_out_and_lets_honest_rounds_in(transport):
     lies = dict.fromkeys(IDS, swapped)
     fooled = made(open_, lies, memory=one_.memory, round=1)
     kept = made(part, lies, memory=one_.memory, round=1)
-    assert accuracy(fooled.expert) < 0.7 and accuracy(kept.expert) > 0.8
+    assert accuracy(fooled.expert) < FOOLED and accuracy(kept.expert) > HONEST
     assert kept.info.values["moments.guarded"] == 1 and kept.info.values["moments.refreshed"] == 0
     assert "this round's moments are left out: of what earlier moments describe" in kept.info.notes[0]
     assert kept.memory.counts.tolist() == one_.memory.counts.tolist()
 
 
 def test_the_guard_cannot_help_in_the_first_round():
-    assert accuracy(made(MomentsDistil(**OFF, guard=0.0), dict.fromkeys(IDS, swapped)).expert) < 0.7
+    assert accuracy(made(MomentsDistil(**OFF, guard=0.0), dict.fromkeys(IDS, swapped)).expert) < FOOLED
 
 
 def test_a_guard_that_is_wide_lets_everything_in():
     part = MomentsDistil(**OFF, guard=0.99)
     two = made(part, dict.fromkeys(IDS, swapped), memory=made(part).memory, round=1)
-    assert two.info.values["moments.guarded"] == 0 and accuracy(two.expert) < 0.7
+    assert two.info.values["moments.guarded"] == 0 and accuracy(two.expert) < FOOLED
 
 
 # -- settings ----------------------------------------------------------------------------------------------
