@@ -15,7 +15,8 @@ A median of matrices need be no covariance: what is negative of it is cut off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,11 +49,12 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """The moments that are left, as one row; what is wrong with the others, by row; the RMS length of features."""
+    """The moments that are left, as one row and row by row; what is wrong with the others; how long features are (RMS)."""
 
-    moments: Moments | None
-    wrong: dict[int, str]
-    norm: float
+    moments: Moments | None = None
+    rows: tuple[Row, ...] = ()
+    wrong: Mapping[int, str] = field(default_factory=dict)
+    norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,20 @@ class Bearing:
     def on(self) -> bool:
         return self.counts or self.norm > 0 or self.consistent or self.median
 
-    def check(self, *, transport: bool, per_class: bool, pooled: bool) -> None:
+    def check(self, *, guarded: bool, transport: bool, per_class: bool, pooled: bool) -> None:
         """Refuses settings of `MomentsDistil` that would let lies in beside the rows that are looked at."""
-        if not self.on:
+        if not self.on and not guarded:
             return
         given = {"bound_counts": self.counts, "bound_norm": self.norm, "consistent": self.consistent}
-        key = next((key for key, value in given.items() if value), "robust")
+        given |= {"robust": self.median, "guard": guarded}
+        key = next(key for key, value in given.items() if value)
         for holds, needs, why in (
-            (transport, "transport = false", "the map of how features moved is one sum over all clients"),
+            (transport and not guarded, "transport = false, or a guard", "the map of how features moved is one sum"),
             (per_class, "per_class = false", "covariances per class are not looked at row by row"),
             (not pooled, 'weights = "count"', "rows are clients or lots, and no groups"),
         ):
             if holds:
-                raise UserError(f"expert.{key} needs {needs}: {why}", key=f"expert.{key}", found=given.get(key))
+                raise UserError(f"expert.{key} needs {needs}: {why}", key=f"expert.{key}", found=given[key])
 
     def heard(self, rows: Moments, declared: Float64) -> Heard:
         """declared (g,): samples that the members of each row say they have."""
@@ -99,8 +102,13 @@ class Bearing:
             one = shrunk(one, float(declared[at])) if self.counts else one
             if one.counts.any():
                 left.append(bounded(one, self.norm) if self.norm else one)
-        together = None if not left else median(left) if self.median else pooled(left)
-        return Heard(None if together is None else _moments(together), wrong, float(np.median(norms)) if norms else 0.0)
+        if not left:
+            return Heard(None, (), wrong)
+        together = _moments(median(left) if self.median else pooled(left))
+        crossed = (rows.cross_xx, rows.cross_xy)
+        if all(one is not None and np.isfinite(one).all() for one in crossed):
+            together = replace(together, cross_xx=rows.cross_xx, cross_xy=rows.cross_xy)
+        return Heard(together, tuple(left), wrong, float(np.median(norms)))
 
 
 def row_of(rows: Moments, at: int) -> Row:
@@ -185,7 +193,7 @@ def _moments(one: Row) -> Moments:
     )
 
 
-def said(wrong: dict[int, str], rows: Groups) -> str:
+def said(wrong: Mapping[int, str], rows: Groups) -> str:
     """A sentence that names the rows left out; "" where there are none."""
     if not wrong:
         return ""

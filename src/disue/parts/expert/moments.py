@@ -30,9 +30,9 @@ from disue.core.orders import Orders, Report, Sight
 from disue.core.uploads import Moments
 from disue.core.world import World, declared
 from disue.parts.expert import guard, ranges, store
-from disue.parts.expert.borne import Bearing, said
+from disue.parts.expert.borne import Bearing, Heard, Row, said
 from disue.parts.expert.closing import Closing
-from disue.parts.expert.fit import MATCH, NORM, SPREAD, Fitted, Recipe, averaged_head, fitted, placed
+from disue.parts.expert.fit import MATCH, NORM, SPREAD, Recipe, averaged_head, fitted, placed
 from disue.parts.expert.heads import Teaching
 from disue.parts.expert.labels import check_labels, label_shares
 from disue.parts.expert.store import MomentStore
@@ -94,8 +94,8 @@ class MomentsDistil:
     bound_norm       > 0: the moments of a row are cut to what features of at most this length can have
     consistent       a row whose second moments are less than its means alone give is left out
     robust           "mean": rows are summed; "median-of-means": class means and covariance are medians over rows
-    guard            the new head may name so much less of what earlier moments describe than the head without this
-                     round's moments, as a share; else these are left out. 1: it is not looked at
+    guard            how much less than the head without this round's moments the new one may name right of what the
+                     median row describes, as a share; else this round's moments are left out. 1: not looked at
     steps, lr        of "sgd", in batches of 100
     draws            virtual features for "sgd"
     """
@@ -186,11 +186,17 @@ class MomentsDistil:
                 found=self.head,
             )
 
-        self._bearing.check(transport=self.transport, per_class=self.per_class, pooled=self.pooled)
+        self._bearing.check(
+            guarded=self.guard < 1.0, transport=self.transport, per_class=self.per_class, pooled=self.pooled
+        )
 
     @property
     def _bearing(self) -> Bearing:
         return Bearing(self.bound_counts, self.bound_norm, self.consistent, self.robust != "mean")
+
+    @property
+    def _by_rows(self) -> bool:
+        return self._bearing.on or self.guard < 1.0
 
     @property
     def _weighting(self) -> dict[str, float]:
@@ -242,28 +248,48 @@ class MomentsDistil:
         return self._made(world, memory, making, ask=True)
 
     def _made(self, world: World, memory: MomentStore, making: Making, *, ask: bool) -> Made[MomentStore]:
-        moved, kept, measured = self._measured(world, memory, making, ask=ask)
-        if self.guard < 1.0:
-            kept, guarded = self._guarded(world, memory, moved, kept, making)
-            measured = measured + guarded
+        kept, rows, measured = self._measured(world, memory, making, ask=ask)
+        made = self._of_store(world, kept, making, measured)
+        if self.guard == 1.0:
+            return made
+        before = self._of_store(world, memory, making, measured + Info({"moments.refreshed": 0.0}))
+        why = self._objection(world, making, before.expert, made.expert, rows) if rows else ""
+        if not why:
+            return replace(made, info=made.info + Info({"moments.guarded": 0.0}))
+        note = f"round {making.round}: this round's moments are left out: {why}"
+        return replace(before, info=before.info + Info({"moments.guarded": 1.0}, (note,)))
+
+    def _of_store(self, world: World, kept: MomentStore, making: Making, measured: Info) -> Made[MomentStore]:
+        """The expert that a store makes, or the average where the store does not say anything new."""
         early = bool(self.releases) and not kept.seen.any()  # nothing was released yet
         if (early or self.stale == "skip") and not measured.values["moments.refreshed"]:
             return Made(making.average, replace(kept, scale=1.0), measured)
         expert, scale, fit = self._expert(world, kept, making)
         return Made(expert, replace(kept, scale=scale), measured + fit)
 
+    def _objection(
+        self, world: World, making: Making, before: Vector | None, after: Vector | None, rows: tuple[Row, ...]
+    ) -> str:
+        assert before is not None and after is not None
+        rng, layout = world.streams("expert-guard", making.round), world.layout
+        return guard.objection(self.guard, layout.head(before), layout.head(after), rows, rng, positive=layout.positive)
+
     # -- the store ---------------------------------------------------------------------------------
 
     def _measured(
         self, world: World, memory: MomentStore, making: Making, *, ask: bool
-    ) -> tuple[MomentStore, MomentStore, Info]:
-        """The store moved along with the body, and then refreshed by this round's answer (`seconds_moments`)."""
+    ) -> tuple[MomentStore, tuple[Row, ...], Info]:
+        """The store after this round's answer (`seconds_moments`), moved along with the body, then refreshed; the rows
+        of the answer where they are looked at.
+        """
         layout = world.layout
         known = bool(memory.seen.any())
-        kept, answer, note, heard, began = memory, None, "", self._nothing_heard, time.perf_counter()
+        kept, answer, note, heard, began = memory, None, "", Heard(), time.perf_counter()
         if ask:
             answer, note, heard = self._answer(world, memory, making)
-        steps: dict[str, float] = {"moments.refreshed": float(answer is not None), **heard}
+        steps: dict[str, float] = {"moments.refreshed": float(answer is not None)}
+        if self._by_rows:
+            steps |= {"moments.left_out": float(len(heard.wrong)), "moments.norm": heard.norm}
         steps["seconds_moments"] = time.perf_counter() - began
         steps["moments.samples"] = 0.0 if answer is None else float(answer.counts.sum())
         steps["moments.drift"] = steps["moments.transport_skipped"] = 0.0
@@ -275,7 +301,6 @@ class MomentsDistil:
                 still = np.eye(*affine.shape)
                 steps["moments.drift"] = float(np.linalg.norm(affine - still) / np.linalg.norm(still))
                 kept = store.moved(kept, affine, positive=layout.positive)
-        moved = kept
         if answer is not None:
             kept = replace(kept, under=frozen(making.average)) if self.transport else kept
             new = store.measured(
@@ -289,20 +314,13 @@ class MomentsDistil:
         notes = [note] if note else []
         if self.per_class and not known and not self._per_class(layout):
             notes.append("covariances per class would be larger than four models; one pooled covariance is used")
-        return moved, kept, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
+        return kept, heard.rows, Info(steps, tuple(f"round {making.round}: {text}" for text in notes))
 
-    @property
-    def _nothing_heard(self) -> dict[str, float]:
-        """What is said of rows, as long as there were none; nothing where rows are not looked at."""
-        return {"moments.left_out": 0.0, "moments.norm": 0.0} if self._bearing.on else {}
-
-    def _answer(
-        self, world: World, memory: MomentStore, making: Making
-    ) -> tuple[Moments | None, str, dict[str, float]]:
-        """This round's moments, or None; what is to be said; and numbers, of rows that are looked at."""
+    def _answer(self, world: World, memory: MomentStore, making: Making) -> tuple[Moments | None, str, Heard]:
+        """This round's moments, or None; what is to be said; and the rows, where they are looked at."""
         layout = world.layout
-        if self._bearing.on:
-            return self._borne(world, making)
+        if self._by_rows:
+            return self._borne(world, memory, making)
         fresh = self.vector == "fresh"
         answer = making.uploads.moments(
             Groups.one(making.uploads.ids) if self.pooled else making.groups,
@@ -311,26 +329,29 @@ class MomentsDistil:
             per_class=self._per_class(layout),
         )
         if answer.stale:
-            return None, STALE_NOTE, {}
+            return None, STALE_NOTE, Heard()
         store.check(answer, layout.classes, layout.features)
         if not store.finite(answer):
-            return None, "the moments hold numbers that are not finite, they are left out", {}
+            return None, "the moments hold numbers that are not finite, they are left out", Heard()
         if not answer.counts.any():
-            return None, "the moments hold no sample", {}
-        return answer, "", {}
+            return None, "the moments hold no sample", Heard()
+        return answer, "", Heard()
 
-    def _borne(self, world: World, making: Making) -> tuple[Moments | None, str, dict[str, float]]:
+    def _borne(self, world: World, memory: MomentStore, making: Making) -> tuple[Moments | None, str, Heard]:
         """`_answer` row by row, so that one row's lies stay within bounds."""
         layout, rows = world.layout, making.uploads.finest()
-        answer = making.uploads.moments(rows, under=making.average if self.vector == "fresh" else None)
+        answer = making.uploads.moments(
+            rows,
+            under=making.average if self.vector == "fresh" else None,
+            against=self._against(layout, memory, making) if self.transport else None,
+        )
         if answer.stale:
-            return None, STALE_NOTE, self._nothing_heard
+            return None, STALE_NOTE, Heard()
         store.check(answer, layout.classes, layout.features)
         sizes = declared(world.census)
         of_rows = [sum(sizes[client] for client in rows.members(number).tolist()) for number in rows.numbers.tolist()]
         heard = self._bearing.heard(answer, np.array(of_rows, np.float64))
-        values = {"moments.left_out": float(len(heard.wrong)), "moments.norm": heard.norm}
-        return heard.moments, said(heard.wrong, rows) or ("" if heard.moments else "the moments hold no sample"), values
+        return heard.moments, said(heard.wrong, rows) or ("" if heard.rows else "the moments hold no sample"), heard
 
     def _against(self, layout: Layout, memory: MomentStore, making: Making) -> Vector | None:
         """The vector that the store was measured under: what was sent, where its body is the same.
@@ -353,24 +374,6 @@ class MomentsDistil:
 
     # -- the head ----------------------------------------------------------------------------------
 
-    def _guarded(
-        self, world: World, memory: MomentStore, moved: MomentStore, kept: MomentStore, making: Making
-    ) -> tuple[MomentStore, Info]:
-        """`kept`, or the store as it was before the round where this round's moments make the head too much worse."""
-        why = ""
-        if kept is not moved and moved.seen.any():
-            why = guard.objection(
-                self.guard,
-                (moved, self._fitted(world, moved, making)),
-                (kept, self._fitted(world, kept, making)),
-                world.streams("expert-guard", making.round),
-                positive=world.layout.positive,
-            )
-        if not why:
-            return kept, Info({"moments.guarded": 0.0})
-        note = f"round {making.round}: this round's moments are left out: {why}"
-        return memory, Info({"moments.guarded": 1.0, "moments.refreshed": 0.0}, (note,))
-
     def _expert(self, world: World, kept: MomentStore, making: Making) -> tuple[Vector, float, Info]:
         """The expert, the factor of its head, and what to say; the average where no head can be made."""
         layout, seen = world.layout, kept.seen
@@ -379,7 +382,15 @@ class MomentsDistil:
         if self.blend == 0.0 or not seen.any():
             why = "no class was seen yet" if self.blend else ""
         else:
-            made = self._fitted(world, kept, making)
+            shares = label_shares(self.labels, kept.counts[None, seen], tau=self.tau) ** self.prior
+            made = fitted(
+                self._recipe,
+                kept,
+                shares / shares.sum(),
+                averaged_head(layout, making.average, seen),
+                world.streams("expert-head", making.round),
+                positive=layout.positive,
+            )
             if isinstance(made, str):
                 why = made
             else:
@@ -392,19 +403,6 @@ class MomentsDistil:
         if expert is None:
             return making.average, 1.0, Info(values, note)
         return expert, values["moments.scale"], Info(values, note)
-
-    def _fitted(self, world: World, kept: MomentStore, making: Making) -> Fitted | str:
-        """The head of the classes seen, or why there is none."""
-        seen = kept.seen
-        shares = label_shares(self.labels, kept.counts[None, seen], tau=self.tau) ** self.prior
-        return fitted(
-            self._recipe,
-            kept,
-            shares / shares.sum(),
-            averaged_head(world.layout, making.average, seen),
-            world.streams("expert-head", making.round),
-            positive=world.layout.positive,
-        )
 
     @property
     def _recipe(self) -> Recipe:
