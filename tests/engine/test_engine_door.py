@@ -186,6 +186,27 @@ def test_vectors_are_updates():
     assert np.array_equal(uploads.vectors(), expected)
 
 
+def test_vectors_are_ends_and_starts_too():
+    b = bed("mlp")
+    starts = np.stack([b.start, b.start + np.float32(0.5)])
+    report = Report(sight=frozenset({Sight.VECTORS}))
+    uploads = b.train(LOCAL, starts=starts, which=np.array([[0], [1], [1]]), report=report)
+    assert np.array_equal(uploads.vectors("end"), np.stack([uploads.ends[i] for i in ORDER]))
+    assert np.array_equal(uploads.vectors("start"), np.stack([answer.start for answer in uploads.answers]))
+    assert np.array_equal(uploads.vectors("end") - uploads.vectors("start"), uploads.vectors())
+    assert sorted({row.tobytes() for row in uploads.vectors("start")}) == sorted(row.tobytes() for row in starts)
+
+
+def test_the_finest_rows_are_clients_and_their_moments_sum_up_to_all():
+    b = bed("mlp")
+    uploads = b.train(LOCAL, report=Report(sight=frozenset({Sight.MOMENTS})))
+    rows = uploads.finest()
+    assert [rows.members(number).tolist() for number in rows.numbers.tolist()] == [[i] for i in ORDER]
+    one, whole = uploads.moments(rows, b.start), uploads.moments(Groups.one(uploads.ids), b.start)
+    assert np.array_equal(one.counts.sum(axis=0), whole.counts[0])
+    np.testing.assert_allclose(one.second.sum(axis=0), whole.second[0], rtol=1e-12)
+
+
 def test_traffic_counts_each_vector_once():
     b = bed("mlp")
     d, f, classes, n = b.layout.d, b.layout.features, 4, 3

@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """The moments that are left, as one row and row by row; what is wrong with the others; how long features are (RMS)."""
+    """What is left, as one row and row by row; what is wrong with the others; how long features are (RMS)."""
 
     moments: Moments | None = None
     rows: tuple[Row, ...] = ()

@@ -2,9 +2,9 @@
 
 Both heads are put to virtual features of this round's moments, *row by row*: μ_c + Σ^½ ε with the row's own means,
 covariance and classes, a row being the fewest clients whose moments the door shows. A head's worth is the median over
-rows of the share it names right: as long as fewer than half of the rows lie, honest rows say it. These moments are of the
-features as they are now. Earlier ones are not the judge, since they would be for whichever head is behind the body; nor
-is the agreement of the two heads, which cannot tell the better from the worse.
+rows of the share it names right: as long as fewer than half of the rows lie, honest rows say it. These moments are of
+the features as they are now. Earlier ones are not the judge, since they would be for whichever head is behind the body;
+nor is the agreement of the two heads, which cannot tell the better from the worse.
 """
 
 from __future__ import annotations

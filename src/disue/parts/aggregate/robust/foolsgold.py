@@ -1,7 +1,7 @@
 """FoolsGold: clients whose updates have pointed the same way over the run are taken for one.
 
 C. Fung, C. J. M. Yoon, I. Beschastnikh, The Limitations of Federated Learning in Sybil Settings, RAID 2020 (arXiv
-1808.04866), Algorithm 1.
+1808.04866, as Mitigating Sybils in Federated Learning Poisoning), Algorithm 1.
 
     H_i ← Σ_t Δ_i,t ............................... memory, by client, of the entries `of`
     cs_ij ← cosine(H_i, H_j), v_i ← max_j cs_ij ... `trust`, among the members of a group who answered

@@ -1,7 +1,7 @@
 """Krum: the update with the closest neighbours; multi-Krum: the mean of several such.
 
 P. Blanchard, E. M. El Mhamdi, R. Guerraoui, J. Stainer, Machine Learning with Adversaries: Byzantine Tolerant Gradient
-Descent, NIPS 2017 (arXiv 1703.02757).
+Descent, NIPS 2017 (arXiv 1703.02757, as Byzantine-Tolerant Machine Learning).
 
     s(i) ← Σ_{i→j} ‖x_i − x_j‖² over the n − f − 2 closest ... `scores`
     centre ← x_i with the least s(i) ......................... select = 1
