@@ -64,16 +64,14 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.3):
-            sessions = {process.pid: name for name, process in self.net.processes.items()}
             for path in Path("/proc").glob("[0-9]*"):
                 try:
-                    fields = (path / "stat").read_text().rpartition(")")[2].split()
-                    owner = sessions.get(int(fields[3]))
+                    mine = str(self.net.folder).encode() in (path / "environ").read_bytes()
                     words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     size = re.search(r"VmHWM:\s+(\d+)", (path / "status").read_text())
                 except (OSError, ValueError, IndexError):
                     continue
-                if owner is None or size is None:
+                if not mine or size is None:
                     continue
                 kind = next((name for name in PROCESSES if name in words), "")
                 if kind:
