@@ -56,7 +56,7 @@ deploy-test: $(VENV)/.developed
 	$(BIN)/python -m pytest -m slow tests/flower/test_demo.py tests/house/test_deploy.py $(ARGS)
 
 network-test: $(VENV)/.developed
-	$(BIN)/python -m pytest -m slow tests/flower/test_real_network.py tests/flower/test_faults.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/flower/test_real_network.py tests/flower/test_network_faults.py $(ARGS)
 
 conformance: $(VENV)/.developed
 	$(BIN)/python -m pytest -n 2 -m conformance tests/testing $(ARGS)

@@ -142,6 +142,10 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothing_mor
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert f"all / FedAvg / seed 0: {LATE}" in said and "Traceback" not in said
-    assert files() == there and results(out) == table
+    now = files()
+    changed = {path for path in there.keys() | now.keys() if there.get(path) != now.get(path)}
+    # the write that was in hand when the process was stopped is finished, as docs/slurm.md says; nothing is begun
+    assert len(changed) <= 1 and all("checkpoint" in path.parts for path in changed), changed
+    assert results(out) == table
     assert [lost.rpartition(".")[0] for lost, holder in leases(out).items() if holder.state == LOST] == [run]
     assert sum(holder.state == DONE for holder in leases(out).values()) == 2
