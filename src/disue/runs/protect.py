@@ -28,6 +28,7 @@ from disue.runs.folder import Folder, Row
 from disue.runs.lots import least
 from disue.runs.privacy import Privacy
 from disue.runs.protected import warned
+from disue.runs.side import Beside
 from disue.secure.server.exchange import Cost, Kept
 from disue.secure.server.session import Session, Terms
 from disue.secure.server.uploads import SecureUploads, counted
@@ -73,23 +74,6 @@ class RunField(Field, Protocol):
 
     def plain(self) -> dict[str, Any]: ...
     def restore(self, plain: Mapping[str, Any]) -> None: ...
-
-
-class Beside(Protocol):
-    """What the run's record may show of the clients besides the protocol; see `engine.plain`."""
-
-    @property
-    def dropped(self) -> Mapping[int, str]: ...
-    @property
-    def notes(self) -> Sequence[str]: ...
-    @property
-    def ends(self) -> Mapping[int, Array]: ...
-    @property
-    def losses(self) -> Mapping[int, float]: ...
-    @property
-    def bytes_down(self) -> int: ...
-    @property
-    def client_seconds(self) -> float: ...
 
 
 def terms(privacy: Privacy) -> Terms:

@@ -15,12 +15,12 @@ from disue.evaluation import Evaluation
 from disue.runs.folder import Folder, Row
 
 
-class Exchanged(Uploads, Protocol):
-    """The door of one exchange, with what a run's record shows of it besides.
+class Beside(Protocol):
+    """What a run's record shows of an exchange beside the method's answers.
 
     dropped       id → why its answer was left out       notes   sentences for the run's log
     ends, losses  id → its end (d,), its mean training loss, as far as the run's record may show them
-    bytes_up, bytes_down, client_seconds   so far: questions through the door add to them
+    bytes_down, client_seconds   so far: questions through the door add to them
     """
 
     @property
@@ -32,11 +32,16 @@ class Exchanged(Uploads, Protocol):
     @property
     def losses(self) -> Mapping[int, float]: ...
     @property
-    def bytes_up(self) -> int: ...
-    @property
     def bytes_down(self) -> int: ...
     @property
     def client_seconds(self) -> float: ...
+
+
+class Exchanged(Uploads, Beside, Protocol):
+    """The door of one exchange, with what a run's record shows besides. bytes_up: so far."""
+
+    @property
+    def bytes_up(self) -> int: ...
 
 
 class ClientSide(Protocol):
